@@ -1,0 +1,13 @@
+//! The words that every Volar process shares: ids, palm templates and their protection, admission tickets,
+//! time, randomness, and what may be written to a log.
+//!
+//! Depends on nothing of Volar, touches no file, socket, clock or environment.
+
+pub mod clock;
+pub mod id;
+pub mod log_safe;
+pub mod protection;
+pub mod randomness;
+pub mod secret;
+pub mod template;
+pub mod ticket;
