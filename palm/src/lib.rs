@@ -1,1 +1,6 @@
-//! Placeholder.
+//! From a frame of an infrared sensor to a palm template: find the hand, its finger valleys and an aligned region
+//! of interest, judge the quality, say what the person can do better, and make the template.
+//!
+//! Pixels live here in memory only, and are zeroed when dropped.
+
+pub mod roi;
