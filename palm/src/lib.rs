@@ -3,4 +3,11 @@
 //!
 //! Pixels live here in memory only, and are zeroed when dropped.
 
+pub mod frame;
+pub mod guidance;
+pub mod guided;
+pub mod outline;
+pub mod pipeline;
+mod raster;
 pub mod roi;
+pub mod sensor;

@@ -13,7 +13,7 @@ pub const ROI_SIDE: usize = PALM_SIDE + 2 * ROI_MARGIN;
 
 /// A palm brought into one frame: 8-bit grey, row-major, [`ROI_SIDE`] x [`ROI_SIDE`], fingers up.
 ///
-/// Always as a right hand whose palm faces the viewer, so the thumb is on the left; left hands come mirrored.
+/// Always as a right hand whose palm faces the viewer, so the thumb is on the right; left hands come mirrored.
 /// The palm square starts [`ROI_MARGIN`] pixels from each edge; its upper edge lies just below the line between
 /// the two outer finger valleys.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
