@@ -1,0 +1,3 @@
+//! `volar-synth`: labelled synthetic frames for tests and calibration.
+
+fn main() {}
