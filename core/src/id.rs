@@ -145,6 +145,11 @@ slug!(
     /// A device or process with a certificate of its own.
     DeviceId, "device"
 );
+slug!(
+    /// The extractor and version that made a template, such as `oriented-filters-1`: templates of two models do not
+    /// compare.
+    ModelId, "model"
+);
 random_id!(
     /// An enrolled person, without saying who. Known to vault and matcher only.
     SubjectId, "subject id"

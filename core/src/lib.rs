@@ -8,6 +8,7 @@ pub mod id;
 pub mod log_safe;
 pub mod protection;
 pub mod randomness;
+pub mod score;
 pub mod secret;
 pub mod template;
 pub mod ticket;

@@ -3,11 +3,15 @@
 //!
 //! Pixels live here in memory only, and are zeroed when dropped.
 
+pub mod embedding;
 pub mod frame;
 pub mod guidance;
 pub mod guided;
+pub mod orientation;
 pub mod outline;
 pub mod pipeline;
 mod raster;
 pub mod roi;
+pub mod roi_normalize;
 pub mod sensor;
+mod template_parameters;

@@ -1,0 +1,149 @@
+//! Competitive code (Kong & Zhang, ICPR 2004): which of six orientations a dark line through each cell would have.
+
+use std::sync::LazyLock;
+
+use volar_core::template::{FIELD_SIDE, ORIENTATIONS, OrientationField};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::embedding::EmbeddingError;
+use crate::roi::{ROI_SIDE, RegionOfInterest};
+use crate::roi_normalize::{NormalizedRoi, mirrored, normalize};
+use crate::template_parameters::{
+    CELL_STEP, ENVELOPE_SIGMA, FILTER_SIDE, HALF_SIDE, ROTATIONS_DEGREES, WAVELENGTH,
+};
+
+/// Orientation fields of a region: as it is first, then turned a little either way, for palms held askew.
+///
+/// A reference needs the first only; a probe carries all. 1 to [`volar_core::template::ROTATIONS_MAX`] fields.
+pub fn orientation_fields(roi: &RegionOfInterest) -> Result<Vec<OrientationField>, EmbeddingError> {
+    let half = HalfPicture::new(&normalize(roi)?);
+    Ok(ROTATIONS_DEGREES.iter().map(|&degrees| LineResponses::new(&half.turned(degrees)).winners()).collect())
+}
+
+/// A normalised region at half its size, [`HALF_SIDE`] x [`HALF_SIDE`].
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct HalfPicture(Vec<f32>);
+
+impl HalfPicture {
+    /// Means of 2 x 2 pixels.
+    pub(crate) fn new(normalized: &NormalizedRoi) -> Self {
+        let values = normalized.values();
+        let mean = |row: usize, column: usize| {
+            let at = 2 * row * ROI_SIDE + 2 * column;
+            (values[at] + values[at + 1] + values[at + ROI_SIDE] + values[at + ROI_SIDE + 1]) / 4.0
+        };
+        Self((0..HALF_SIDE).flat_map(|row| (0..HALF_SIDE).map(move |column| mean(row, column))).collect())
+    }
+
+    /// Turned about its centre, mirrored beyond its edges.
+    fn turned(&self, degrees: f32) -> Self {
+        let (sine, cosine) = degrees.to_radians().sin_cos();
+        let centre = (HALF_SIDE as f32 - 1.0) / 2.0;
+        let at = |row: isize, column: isize| self.0[mirrored(row, HALF_SIDE) * HALF_SIDE + mirrored(column, HALF_SIDE)];
+        let mut values = Vec::with_capacity(self.0.len());
+        for row in 0..HALF_SIDE {
+            for column in 0..HALF_SIDE {
+                let (x, y) = (column as f32 - centre, row as f32 - centre);
+                let (from_x, from_y) = (cosine * x - sine * y + centre, sine * x + cosine * y + centre);
+                let (left, top) = (from_x.floor(), from_y.floor());
+                let (right_share, lower_share) = (from_x - left, from_y - top);
+                let (left, top) = (left as isize, top as isize);
+                let upper = at(top, left) * (1.0 - right_share) + at(top, left + 1) * right_share;
+                let lower = at(top + 1, left) * (1.0 - right_share) + at(top + 1, left + 1) * right_share;
+                values.push(upper * (1.0 - lower_share) + lower * lower_share);
+            }
+        }
+        Self(values)
+    }
+
+    /// With `FILTER_SIDE / 2 - 1` mirrored pixels on each side, so that every cell's filter fits.
+    fn widened(&self) -> Zeroizing<Vec<f32>> {
+        let index = |i: usize| mirrored(i as isize - (FILTER_SIDE / 2 - 1) as isize, HALF_SIDE);
+        let rows = (0..WIDENED_SIDE).map(index);
+        Zeroizing::new(
+            rows.flat_map(|row| (0..WIDENED_SIDE).map(move |i| self.0[row * HALF_SIDE + index(i)])).collect(),
+        )
+    }
+}
+
+const WIDENED_SIDE: usize = HALF_SIDE + FILTER_SIDE - 2;
+const TAPS: usize = FILTER_SIDE * FILTER_SIDE;
+const CELLS: usize = FIELD_SIDE * FIELD_SIDE;
+
+/// How much each cell looks like a dark line of each orientation (positive) or a bright one (negative).
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct LineResponses(Vec<[f32; ORIENTATIONS as usize]>);
+
+impl LineResponses {
+    /// Runs every filter at every cell.
+    pub(crate) fn new(half: &HalfPicture) -> Self {
+        let filters = &*FILTERS;
+        let widened = half.widened();
+        let mut window = Zeroizing::new([0.0; TAPS]);
+        let mut cells = Vec::with_capacity(CELLS);
+        for row in 0..FIELD_SIDE {
+            for column in 0..FIELD_SIDE {
+                let corner = row * CELL_STEP * WIDENED_SIDE + column * CELL_STEP;
+                for (line, to) in window.chunks_exact_mut(FILTER_SIDE).enumerate() {
+                    let from = corner + line * WIDENED_SIDE;
+                    to.copy_from_slice(&widened[from..from + FILTER_SIDE]);
+                }
+                cells.push(std::array::from_fn(|orientation| dot(&window, &filters[orientation])));
+            }
+        }
+        Self(cells)
+    }
+
+    /// The responses, cell by cell.
+    pub(crate) fn cells(&self) -> &[[f32; ORIENTATIONS as usize]] {
+        &self.0
+    }
+
+    /// The orientation that wins each cell; the lowest where two are equal.
+    fn winners(&self) -> OrientationField {
+        let winner = |responses: &[f32; ORIENTATIONS as usize]| {
+            let best = |best: usize, i: usize| if responses[i] > responses[best] { i } else { best };
+            (1..responses.len()).fold(0, best) as u8
+        };
+        let cells = Zeroizing::new(self.0.iter().map(winner).collect::<Vec<u8>>());
+        OrientationField::new(&cells).expect("one winner below six for each cell of the field")
+    }
+}
+
+/// Sum of products, in twelve lanes that the compiler turns into vector instructions.
+fn dot(a: &[f32; TAPS], b: &[f32; TAPS]) -> f32 {
+    const LANES: usize = 12;
+    const _: () = assert!(TAPS.is_multiple_of(LANES));
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum()
+}
+
+static FILTERS: LazyLock<Vec<[f32; TAPS]>> = LazyLock::new(|| {
+    (0..ORIENTATIONS).map(|orientation| dark_line(f32::from(orientation) * std::f32::consts::PI / 6.0)).collect()
+});
+
+/// Even Gabor filter, dark in its middle, of zero mean and unit energy. `angle` is from the line's normal to the
+/// right, clockwise in the picture.
+fn dark_line(angle: f32) -> [f32; TAPS] {
+    let (sine, cosine) = angle.sin_cos();
+    let middle = (FILTER_SIDE as f32 - 1.0) / 2.0;
+    let place = |tap: usize| ((tap % FILTER_SIDE) as f32 - middle, (tap / FILTER_SIDE) as f32 - middle);
+    let envelope: [f32; TAPS] = std::array::from_fn(|tap| {
+        let (x, y) = place(tap);
+        (-(x * x + y * y) / (2.0 * ENVELOPE_SIGMA * ENVELOPE_SIGMA)).exp()
+    });
+    let mut filter: [f32; TAPS] = std::array::from_fn(|tap| {
+        let (x, y) = place(tap);
+        -envelope[tap] * (std::f32::consts::TAU * (x * cosine + y * sine) / WAVELENGTH).cos()
+    });
+    let offset = filter.iter().sum::<f32>() / envelope.iter().sum::<f32>();
+    filter.iter_mut().zip(&envelope).for_each(|(weight, envelope)| *weight -= offset * envelope);
+    let energy = filter.iter().map(|weight| weight * weight).sum::<f32>().sqrt();
+    filter.iter_mut().for_each(|weight| *weight /= energy);
+    filter
+}

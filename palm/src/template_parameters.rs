@@ -1,0 +1,43 @@
+//! Tuned numbers of the template extractor, with their source or the measurement behind them. Lengths are in pixels
+//! of the region of interest unless said otherwise.
+
+use crate::roi::{PALM_SIDE, ROI_SIDE};
+use volar_core::template::{CODE_SHIFT, CODE_SIDE, FIELD_SIDE, ROTATIONS_MAX};
+
+/// The extractor's name: anything below that changes what a template says changes this too.
+pub(crate) const MODEL: &str = "oriented-filters-1";
+
+/// Standard deviation of the Gaussian whose mean is taken away: 6 % of the palm square, three times the width of a
+/// principal line.
+pub(crate) const MEAN_SIGMA: f32 = 0.06 * PALM_SIDE as f32;
+/// Standard deviation of the Gaussian over which the contrast is brought to one: 9 % of the palm square.
+pub(crate) const CONTRAST_SIGMA: f32 = 0.09 * PALM_SIDE as f32;
+/// Local contrast counts as at least this share of the whole region's, so that noise on smooth skin stays small.
+pub(crate) const CONTRAST_FLOOR: f32 = 0.25;
+/// Normalised values end here: a highlight weighs no more than a deep crease.
+pub(crate) const CLIP: f32 = 3.0;
+/// Least root-mean-square contrast in grey levels. Rounding to 8 bits alone makes 1/sqrt(12) = 0.29, so below it a
+/// region shows nothing that repeats.
+pub(crate) const CONTRAST_MIN: f32 = 0.3;
+
+/// Filters run on a picture of half the size: their wavelength is 16 pixels, far above its limit of 4.
+pub(crate) const HALF_SIDE: usize = ROI_SIDE / 2;
+/// Half-size pixels from one orientation cell to the next.
+pub(crate) const CELL_STEP: usize = 2;
+/// Wavelength of the line filters in half-size pixels.
+pub(crate) const WAVELENGTH: f32 = 8.0;
+/// Standard deviation of their round envelope in half-size pixels.
+pub(crate) const ENVELOPE_SIGMA: f32 = 3.0;
+/// Side of a filter in half-size pixels: three envelope deviations either way. Even, because a cell's centre lies
+/// between pixels.
+pub(crate) const FILTER_SIDE: usize = 18;
+/// Turns of a probe's region that give its orientation fields, in degrees. The first is the reference's.
+pub(crate) const ROTATIONS_DEGREES: [f32; 5] = [0.0, -4.0, 4.0, -8.0, 8.0];
+
+const _: () = {
+    assert!(HALF_SIDE == FIELD_SIDE * CELL_STEP, "cells tile the region of interest");
+    assert!(PALM_SIDE == CODE_SIDE * 2 * CELL_STEP, "the compared code covers the palm square");
+    assert!(CODE_SHIFT * 2 * CELL_STEP == (ROI_SIDE - PALM_SIDE) / 2, "shifts stay within the margin");
+    assert!(FILTER_SIDE.is_multiple_of(2), "a filter is centred between pixels, where a cell is");
+    assert!(ROTATIONS_DEGREES.len() <= ROTATIONS_MAX, "a probe may not carry more");
+};
