@@ -358,16 +358,7 @@ macro_rules! silent_debug {
         })*
     };
 }
-silent_debug!(
-    Embedding,
-    OrientationField,
-    Template,
-    ProtectedEmbedding,
-    ProtectedCode,
-    Reference,
-    Probe,
-    EnrolledPalm
-);
+silent_debug!(Embedding, OrientationField, Template, ProtectedEmbedding, ProtectedCode, Reference, Probe, EnrolledPalm);
 
 fn finite_norm(values: &[f32]) -> Result<f32, TemplateError> {
     if values.len() != EMBEDDING_DIMENSIONS {
