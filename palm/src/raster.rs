@@ -28,6 +28,16 @@ impl Raster {
         Self(view.try_clone().expect("OpenCV copies any picture that fits in memory"))
     }
 
+    /// Grey of a blue-green-red picture.
+    pub(crate) fn from_colour(colour: Mat) -> Self {
+        if colour.channels() != 3 {
+            return Self::new(colour);
+        }
+        let mut grey = Mat::default();
+        imgproc::cvt_color_def(&colour, &mut grey, imgproc::COLOR_BGR2GRAY).expect("three channels become one");
+        Self::new(grey)
+    }
+
     pub(crate) fn mat(&self) -> &Mat {
         &self.0
     }

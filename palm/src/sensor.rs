@@ -235,6 +235,12 @@ pub enum SensorError {
         /// What is wrong with it.
         source: FrameError,
     },
+    /// The simulator cannot render as configured.
+    #[error("the simulated sensor cannot start: {reason}")]
+    Simulation {
+        /// What the simulator says.
+        reason: String,
+    },
     /// OpenCV reports a fault of its own.
     #[error("{sensor} failed in OpenCV: {reason}")]
     Driver {

@@ -18,6 +18,9 @@ pub enum Scene {
     },
     /// The sensor's cable is out.
     Unplugged,
+    /// What the simulated sensor renders.
+    #[serde(untagged)]
+    Simulated(volar_synth::Scene),
 }
 
 /// A handle on what is in front of a sensor. Clones share one stage.
