@@ -4,16 +4,39 @@
 //! parametrisations of principal lines and descriptions of what else a palm shows. Everything is fixed by seeds and
 //! has the same bits on every machine.
 
+mod anatomy;
+mod camera;
+mod crop;
+mod dice;
 pub mod error;
+mod face;
+mod hand;
 pub mod image;
 pub mod math;
+pub mod motion;
+pub mod palm;
 pub mod parameters;
+mod pose;
+pub mod presentation;
+mod raster;
 pub mod scene;
+mod sensor;
+mod shown;
 pub mod simulator;
+mod skin;
+mod sleeve;
+mod sprite;
+mod surface;
+mod surroundings;
 pub mod truth;
 
+pub use crop::palm_crop;
 pub use error::SynthError;
 pub use image::GreyImage;
+pub use math::Point;
+pub use motion::Motion;
+pub use palm::Palm;
+pub use presentation::Presentation;
 pub use scene::{Condition, Scene};
-pub use simulator::Simulator;
+pub use simulator::{SimulatedScene, Simulator};
 pub use truth::HandTruth;

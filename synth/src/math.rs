@@ -132,6 +132,23 @@ pub(crate) fn ln(x: f32) -> f32 {
     (std::f64::consts::LN_2 * (f64::from(exponent) + 0.5) + 2.0 * series) as f32
 }
 
+/// Direction of `p` in degrees clockwise from up, -180 to 180; zero for no direction.
+pub(crate) fn degrees_from_up(p: Point) -> f32 {
+    // Bisection on the exact-enough sine and cosine: called once a hand, so speed does not matter.
+    let unit = p.unit();
+    let side = if unit.x < 0.0 { -1.0 } else { 1.0 };
+    let (mut low, mut high) = (0.0f32, std::f32::consts::PI);
+    for _ in 0..24 {
+        let middle = 0.5 * (low + high);
+        if sin_cos(middle).1 > -unit.y {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    if unit == Point::default() { 0.0 } else { side * low.to_degrees() }
+}
+
 /// 0 below `low`, 1 above `high`, smooth between.
 pub(crate) fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
     let t = ((x - low) / (high - low)).clamp(0.0, 1.0);

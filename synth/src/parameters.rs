@@ -3,6 +3,9 @@
 //! Lengths on the hand are in millimetres. Anthropometry: ANSUR II (US Army, 2012) and NASA-STD-3000 give hand
 //! length 193 ± 10 mm (men) and 181 ± 10 mm (women), breadth across the knuckles 88 ± 5 and 79 ± 4 mm.
 
+use crate::anatomy::FingerShape;
+use crate::math::Point;
+
 /// Least pixels along a frame's side.
 pub const FRAME_SIDE_MIN: usize = 120;
 /// Most pixels along a frame's side.
@@ -16,3 +19,153 @@ pub const CROP_SIDE_MAX: usize = 512;
 pub const PALM_SQUARE_SIDE: f32 = 1.5;
 /// Gap between that line and the palm square's upper side, in the same widths.
 pub const PALM_SQUARE_GAP: f32 = 0.2;
+
+/// Standard deviation of a hand's overall size about the average of 1 (both sexes together).
+pub(crate) const SIZE_DEVIATION: f32 = 0.055;
+
+/// The average fingers, thumb first. Phalanx proportions after Buryanov & Kotiuk (2010); widths at the joints after
+/// ANSUR II's index and middle finger breadths.
+pub(crate) const FINGERS: [FingerShape; 5] = [
+    FingerShape {
+        joint: Point::new(20.0, 36.0),
+        degrees: 38.0,
+        spread_degrees: 12.0,
+        length: 98.0,
+        radii: [19.0, 15.5, 11.3, 10.6, 9.2],
+        stations: [0.0, 28.0, 50.0, 72.0, 88.0],
+        creases: [47.0, 51.0, 73.0],
+    },
+    FingerShape {
+        joint: Point::new(30.5, -27.0),
+        degrees: 3.0,
+        spread_degrees: 10.0,
+        length: 91.0,
+        radii: [10.4, 9.6, 9.5, 8.6, 7.4],
+        stations: [0.0, 20.0, 46.0, 69.0, 83.0],
+        creases: [22.0, 45.0, 68.0],
+    },
+    FingerShape {
+        joint: Point::new(10.3, -30.0),
+        degrees: 0.0,
+        spread_degrees: 2.5,
+        length: 100.0,
+        radii: [10.4, 9.6, 9.7, 8.7, 7.5],
+        stations: [0.0, 20.0, 49.0, 75.0, 91.0],
+        creases: [22.0, 48.0, 74.0],
+    },
+    FingerShape {
+        joint: Point::new(-10.2, -26.0),
+        degrees: -2.0,
+        spread_degrees: -5.5,
+        length: 93.0,
+        radii: [10.2, 9.2, 9.2, 8.2, 7.1],
+        stations: [0.0, 20.0, 46.0, 70.0, 85.0],
+        creases: [22.0, 45.0, 69.0],
+    },
+    FingerShape {
+        joint: Point::new(-29.5, -16.0),
+        degrees: -5.0,
+        spread_degrees: -13.0,
+        length: 75.0,
+        radii: [9.6, 8.2, 8.0, 7.2, 6.3],
+        stations: [0.0, 18.0, 36.0, 55.0, 68.0],
+        creases: [20.0, 35.0, 54.0],
+    },
+];
+
+/// The average palm's outline, drawn in by [`PALM_ROUNDING`]: webs first, then clockwise.
+pub(crate) const PALM_OUTLINE: [(f32, f32); 16] = [
+    (-28.5, -27.5),
+    (-20.0, -34.0),
+    (0.0, -39.0),
+    (20.0, -38.0),
+    (31.0, -32.0),
+    (32.0, -16.0),
+    (33.0, 4.0),
+    (35.0, 22.0),
+    (33.0, 38.0),
+    (24.0, 52.0),
+    (17.0, 64.0),
+    (-16.0, 64.0),
+    (-26.0, 50.0),
+    (-33.0, 30.0),
+    (-34.0, 6.0),
+    (-32.0, -15.0),
+];
+/// How far the palm reaches beyond [`PALM_OUTLINE`].
+pub(crate) const PALM_ROUNDING: f32 = 9.0;
+
+/// Texel of a person's skin: a third of a millimetre, finer than a pixel of any frame in use on a palm 66 mm wide.
+pub(crate) const TEXEL_MM: f32 = 0.32;
+/// Part of the hand that the palm's skin covers, upper left and lower right.
+pub(crate) const PALM_SKIN: ((f32, f32), (f32, f32)) = ((-56.0, -66.0), (60.0, 84.0));
+
+/// Rounding of the webs between fingers.
+pub(crate) const WEB_ROUNDING_MM: f32 = 4.0;
+/// Where the wrist begins.
+pub(crate) const WRIST_Y: f32 = 60.0;
+/// Middle of the hand's length, which the presentation's offset places.
+pub(crate) const HAND_MIDDLE_Y: f32 = -32.0;
+/// What the frame's shorter side shows at the right distance: a hand of 190 mm and room around it.
+pub(crate) const FIELD_MM: f32 = 240.0;
+/// Right distance from lens to palm; palm-vein sensors work at 50 to 300 mm.
+pub(crate) const STANDOFF_MM: f32 = 260.0;
+
+/// Usual contrast of principal lines, wrinkles, ridges, veins and tone, as shares of the skin's brightness. At 850 to
+/// 940 nm light enters the skin and creases lose most of the contrast they have in visible light; veins gain it.
+pub(crate) const CONTRAST: [f32; 5] = [0.13, 0.11, 0.02, 0.1, 0.05];
+/// Converts a crease's slope (depth per texel) to brightness.
+pub(crate) const SLOPES_GAIN: f32 = 1.0;
+/// Fingers lie further from the lamp than the palm.
+pub(crate) const FINGER_BRIGHTNESS: f32 = 0.94;
+/// Distance from the outline over which the hand curves away from the sensor.
+pub(crate) const EDGE_ROUNDING_MM: f32 = 7.0;
+/// The palm's relief: middle x and y, width, height. Balls of the thumb and of the little finger, pads below the
+/// fingers, and last the hollow.
+pub(crate) const MOUNDS: [(f32, f32, f32, f32); 6] = [
+    (31.0, 26.0, 16.0, 6.5),
+    (-29.0, 24.0, 15.0, 5.0),
+    (21.0, -33.0, 7.0, 1.6),
+    (0.0, -34.0, 7.0, 1.6),
+    (-20.0, -29.0, 7.0, 1.6),
+    (-1.0, 4.0, 15.0, -3.0),
+];
+
+/// Part of the hand's plane that a laid-out hand covers; below it the forearm goes on.
+pub(crate) const SPRITE_LOW: (f32, f32) = (-88.0, -148.0);
+/// See [`SPRITE_LOW`].
+pub(crate) const SPRITE_HIGH: (f32, f32) = (118.0, 205.0);
+/// Sampling of outline and light on a laid-out hand.
+pub(crate) const SURFACE_STEP_MM: f32 = 1.4;
+
+/// Grey level of flat skin in usual light.
+pub(crate) const SKIN_GREY: f32 = 112.0;
+/// Share of the light that the lens loses at the corners.
+pub(crate) const VIGNETTING: f32 = 0.12;
+/// Variance of the noise that each grey level of light adds.
+pub(crate) const SHOT_NOISE: f32 = 0.012;
+
+/// How often a swinging hand goes there and back in a second.
+pub(crate) const SWING_HERTZ: f32 = 1.5;
+/// How far it swings from its middle.
+pub(crate) const SWING_MM: f32 = 24.0;
+
+/// Standard deviation of the noise of an empty view, in grey levels.
+pub(crate) const READ_NOISE: f32 = 1.2;
+/// Presented hands that a simulator keeps: a demo's people come back.
+pub(crate) const KEPT_HANDS: usize = 6;
+/// Movement during the exposure of a hand that comes or goes.
+pub(crate) const TRAVEL_BLUR_MM: f32 = 4.0;
+/// Two hands fit side by side at this apparent size, this share of the shorter side off the middle.
+pub(crate) const TWO_HANDS_SCALE: f32 = 0.66;
+/// See [`TWO_HANDS_SCALE`].
+pub(crate) const TWO_HANDS_ASIDE: f32 = 0.33;
+/// Apparent size of a face, which is larger than a hand and further away.
+pub(crate) const FACE_SCALE: f32 = 0.85;
+
+/// Margin of a crop on each of its sides, in shares of the palm square's side.
+pub const CROP_MARGIN: f32 = 12.0 / 128.0;
+/// The sensor that a crop is thought to be cut from.
+pub(crate) const CROP_CAMERA: (usize, usize) = (640, 480);
+/// Sampling of outline and light for a crop.
+pub(crate) const CROP_SURFACE_STEP_MM: f32 = 3.2;

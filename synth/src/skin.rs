@@ -1,0 +1,157 @@
+//! What the skin of one palm shows, fixed by identity: creases of three kinds, ridges, veins and tone.
+
+mod finger;
+mod flow;
+mod principal;
+mod ridges;
+mod veins;
+mod wrinkles;
+
+use crate::anatomy::{Anatomy, Finger};
+use crate::dice::{Dice, Purpose, mixed, noise};
+use crate::math::{Point, smoothstep};
+use crate::parameters::{PALM_SKIN, TEXEL_MM};
+use crate::raster::{Grid, Raster};
+use volar_core::template::Position;
+
+/// Identity layers of a patch of skin. Depths are 0 to about 1; ridges and tone about -1 to 1.
+pub(crate) struct Skin {
+    pub(crate) principal: Raster,
+    /// Wrinkles in two halves, so that a presentation can lose some.
+    pub(crate) wrinkles: [Raster; 2],
+    pub(crate) ridges: Raster,
+    pub(crate) veins: Raster,
+    pub(crate) tone: Raster,
+}
+
+/// How strongly a presentation shows each layer, as shares of the skin's brightness.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Look {
+    pub(crate) principal: f32,
+    pub(crate) wrinkles: [f32; 2],
+    pub(crate) ridges: f32,
+    pub(crate) veins: f32,
+    pub(crate) tone: f32,
+    /// Towards the lamp: creases get a bright side and a dark side.
+    pub(crate) light: Point,
+    /// Share of crease contrast that comes from its slopes instead of its depth.
+    pub(crate) slopes: f32,
+    /// Fixes where skin is pressed or stretched so that creases fade.
+    pub(crate) fading: u32,
+}
+
+/// All the skin of one palm and its fingers.
+pub(crate) struct HandSkin {
+    pub(crate) palm: Skin,
+    /// Thumb first; each in its finger's own coordinates: x across, y from joint to tip.
+    pub(crate) fingers: [Skin; 5],
+}
+
+impl HandSkin {
+    pub(crate) fn of(person: u64, position: Position, anatomy: &Anatomy) -> Self {
+        let mut dice = Self::dice(person, position);
+        let palm = Skin::palm(&mut dice);
+        let fingers = anatomy.fingers.each_ref().map(|finger| finger::skin(finger, &mut dice));
+        Self { palm, fingers }
+    }
+
+    /// Draws that differ between a person's two hands: a left palm is no mirrored right one.
+    fn dice(person: u64, position: Position) -> Dice {
+        let side = match position {
+            Position::Left => 1,
+            Position::Right => 2,
+        };
+        Dice::new(mixed(person, side), Purpose::Skin)
+    }
+}
+
+impl Skin {
+    fn palm(dice: &mut Dice) -> Self {
+        let (low, high) = PALM_SKIN;
+        let grid = Grid::covering(Point::new(low.0, low.1), Point::new(high.0, high.1), TEXEL_MM);
+        let flow = flow::Flow::new(dice);
+        let mut skin = Self {
+            principal: principal::layer(grid, dice),
+            wrinkles: wrinkles::layers(grid, &flow, dice),
+            ridges: ridges::layer(grid, &flow, dice),
+            veins: veins::layer(grid, dice),
+            tone: tone(grid, dice),
+        };
+        skin.fade_towards_arm();
+        skin
+    }
+
+    /// The forearm continues the last row, so nothing but tone may reach it.
+    fn fade_towards_arm(&mut self) {
+        let last = PALM_SKIN.1.1;
+        let [first, second] = &mut self.wrinkles;
+        for layer in [&mut self.principal, first, second, &mut self.ridges, &mut self.veins] {
+            let grid = layer.grid;
+            for (row, values) in layer.values.chunks_exact_mut(grid.width).enumerate() {
+                let keep = 1.0 - smoothstep(last - 16.0, last - 2.0, grid.point(0, row).y);
+                values.iter_mut().for_each(|value| *value *= keep);
+            }
+        }
+    }
+
+    /// The skin's brightness under `look`: 1 where nothing shows.
+    pub(crate) fn brightness(&self, look: &Look) -> Raster {
+        let grid = self.principal.grid;
+        let (width, height) = (grid.width, grid.height);
+        let fading = fading(grid, look.fading);
+        let depths = self.depths(look);
+        let mut values = vec![1.0; grid.texels()];
+        let (left, down) = (look.light.x * look.slopes, look.light.y * look.slopes);
+        let flat = 1.0 - look.slopes;
+        for row in 0..height {
+            let (above, below) = (row.saturating_sub(1) * width, (row + 1).min(height - 1) * width);
+            let here = row * width;
+            for column in 0..width {
+                let at = here + column;
+                let right = (column + 1).min(width - 1);
+                let slope = (depths[here + right] - depths[here + column.saturating_sub(1)]) * left
+                    + (depths[below + column] - depths[above + column]) * down;
+                let creases = flat * depths[at] + slope * 1.6;
+                let gain = fading.values[at];
+                values[at] = 1.0 - gain * (creases - look.ridges * self.ridges.values[at])
+                    - look.veins * self.veins.values[at]
+                    + look.tone * self.tone.values[at];
+            }
+        }
+        Raster { grid, values }
+    }
+
+    /// All creases together, weighted.
+    fn depths(&self, look: &Look) -> Vec<f32> {
+        let [first, second] = &self.wrinkles;
+        let layers = self.principal.values.iter().zip(&first.values).zip(&second.values);
+        layers
+            .map(|((&principal, &first), &second)| {
+                (look.principal * principal).max(look.wrinkles[0] * first).max(look.wrinkles[1] * second)
+            })
+            .collect()
+    }
+}
+
+/// How strongly creases show from place to place: pressed or stretched skin loses them.
+fn fading(grid: Grid, seed: u32) -> Raster {
+    let coarse = Grid { texel: 4.0, width: 2 + (grid.width as f32 * grid.texel / 4.0) as usize, height: 2 + (grid.height as f32 * grid.texel / 4.0) as usize, ..grid };
+    let smooth = Raster::from_fn(coarse, |p| (1.0 + 0.5 * noise(seed, p.x / 34.0, p.y / 34.0)).clamp(0.35, 1.4));
+    Raster::from_fn(grid, |p| smooth.sample(p))
+}
+
+/// Blotches of lighter and darker skin.
+fn tone(grid: Grid, dice: &mut Dice) -> Raster {
+    let (wide, narrow, fine) = (dice.bits(), dice.bits(), dice.bits());
+    Raster::from_fn(grid, |p| {
+        0.6 * noise(wide, p.x / 26.0, p.y / 26.0)
+            + 0.35 * noise(narrow, p.x / 10.0, p.y / 10.0)
+            + 0.2 * noise(fine, p.x / 3.6, p.y / 3.6)
+    })
+}
+
+/// Reach of a finger's skin across and beyond its tip.
+fn finger_grid(finger: &Finger) -> Grid {
+    let half = finger.radii.iter().fold(0.0f32, |widest, &radius| widest.max(radius)) + 1.0;
+    Grid::covering(Point::new(-half, 0.0), Point::new(half, finger.length + 1.0), TEXEL_MM)
+}
