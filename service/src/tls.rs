@@ -120,6 +120,85 @@ impl TlsConfig {
     }
 }
 
+/// Why a handshake failed, as a client can tell it from a call's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeFailure {
+    /// The server refuses this process's certificate: its time is over.
+    #[error("this process's certificate has expired: issue a new one with `volarctl certificate issue`")]
+    OwnExpired,
+    /// The server refuses this process's certificate: another authority signed it, or it may not be a client's.
+    #[error("the server does not accept this process's certificate: it must be signed by the server's authority")]
+    OwnRefused,
+    /// This process refuses the server's certificate: its time is over.
+    #[error("the server's certificate has expired: issue a new one with `volarctl certificate issue`")]
+    ServerExpired,
+    /// This process refuses the server's certificate: another authority signed it, or it names another host.
+    #[error(
+        "the server's certificate is not accepted: `tls.ca` must be the authority that signed it, for this host name"
+    )]
+    ServerRefused,
+}
+
+impl HandshakeFailure {
+    /// Finds the failure behind a status; `None` if the call failed for another reason.
+    pub fn of(status: &tonic::Status) -> Option<Self> {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(status);
+        while let Some(error) = next {
+            let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            let found = match inner {
+                Some(inner) => inner.downcast_ref::<rustls::Error>(),
+                None => error.downcast_ref::<rustls::Error>(),
+            };
+            if let Some(found) = found {
+                return Self::from_rustls(found);
+            }
+            // Under TLS 1.3 a refusal arrives after the handshake, through h2, which keeps only its words.
+            if let Some(alert) = inner.and_then(|inner| alert_in(&inner.to_string())) {
+                return Self::from_rustls(&rustls::Error::AlertReceived(alert));
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    fn from_rustls(error: &rustls::Error) -> Option<Self> {
+        use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
+        match error {
+            Error::AlertReceived(Alert::CertificateExpired) => Some(Self::OwnExpired),
+            Error::AlertReceived(
+                Alert::UnknownCA
+                | Alert::BadCertificate
+                | Alert::DecryptError
+                | Alert::CertificateUnknown
+                | Alert::CertificateRequired
+                | Alert::UnsupportedCertificate
+                | Alert::AccessDenied,
+            ) => Some(Self::OwnRefused),
+            Error::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
+                Some(Self::ServerExpired)
+            }
+            Error::InvalidCertificate(_) => Some(Self::ServerRefused),
+            _ => None,
+        }
+    }
+}
+
+/// The alert that rustls's words for it name.
+fn alert_in(words: &str) -> Option<rustls::AlertDescription> {
+    use rustls::AlertDescription as Alert;
+    let known = [
+        Alert::CertificateExpired,
+        Alert::UnknownCA,
+        Alert::BadCertificate,
+        Alert::DecryptError,
+        Alert::CertificateUnknown,
+        Alert::CertificateRequired,
+        Alert::UnsupportedCertificate,
+        Alert::AccessDenied,
+    ];
+    known.into_iter().find(|alert| words == rustls::Error::AlertReceived(*alert).to_string())
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|error| TlsError::Unreadable { path: path.to_owned(), error })
 }
