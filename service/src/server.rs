@@ -92,13 +92,16 @@ impl Server {
     ///
     /// Streams that do not end by themselves must watch `shutdown` too; they are cut after five seconds.
     pub async fn serve(self, routes: Routes, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(volar_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .expect("the committed descriptors decode");
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(volar_proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let decodes = "the committed descriptors decode";
+        // Both versions: tools older than 2023 know the alpha only.
+        let (v1, v1alpha) = (reflection().build_v1().expect(decodes), reflection().build_v1alpha().expect(decodes));
         let health = HealthServer::new(HealthService::from_health_reporter(self.health));
-        let routes = routes.add_service(reflection).add_service(health);
+        let routes = routes.add_service(v1).add_service(v1alpha).add_service(health);
         tracing::info!(address = %self.address, "serving");
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let mut builder = self.builder.layer(AccessLayer::new(self.access));
