@@ -18,6 +18,12 @@ pub enum EmbeddingError {
         /// Root-mean-square contrast in grey levels, light taken away.
         contrast: f32,
     },
+    /// Mostly darkness behind the hand: the region lies beside the palm.
+    #[error("region of interest is {:.0} % background, may be at most half", 100.0 * share)]
+    Background {
+        /// Share of pixels that are not skin.
+        share: f32,
+    },
     /// The numbers made of it are no embedding.
     #[error(transparent)]
     Template(#[from] TemplateError),

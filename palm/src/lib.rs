@@ -3,15 +3,25 @@
 //!
 //! Pixels live here in memory only, and are zeroed when dropped.
 
+mod blob;
+mod contour;
+mod digits;
 pub mod embedding;
 pub mod frame;
 pub mod guidance;
 pub mod guided;
+mod layout;
+pub mod line_features;
 pub mod orientation;
 pub mod outline;
+mod parameters;
 pub mod pipeline;
+mod quality;
 mod raster;
 pub mod roi;
 pub mod roi_normalize;
+mod segment;
 pub mod sensor;
+mod square;
 mod template_parameters;
+mod valleys;

@@ -6,8 +6,8 @@ use volar_core::template::{FIELD_SIDE, ORIENTATIONS, OrientationField};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::embedding::EmbeddingError;
-use crate::roi::{ROI_SIDE, RegionOfInterest};
-use crate::roi_normalize::{NormalizedRoi, mirrored, normalize};
+use crate::roi::RegionOfInterest;
+use crate::roi_normalize::{NormalizedRoi, halved, mirrored, normalize};
 use crate::template_parameters::{
     CELL_STEP, ENVELOPE_SIGMA, FILTER_SIDE, HALF_SIDE, ROTATIONS_DEGREES, WAVELENGTH,
 };
@@ -27,12 +27,7 @@ pub(crate) struct HalfPicture(Vec<f32>);
 impl HalfPicture {
     /// Means of 2 x 2 pixels.
     pub(crate) fn new(normalized: &NormalizedRoi) -> Self {
-        let values = normalized.values();
-        let mean = |row: usize, column: usize| {
-            let at = 2 * row * ROI_SIDE + 2 * column;
-            (values[at] + values[at + 1] + values[at + ROI_SIDE] + values[at + ROI_SIDE + 1]) / 4.0
-        };
-        Self((0..HALF_SIDE).flat_map(|row| (0..HALF_SIDE).map(move |column| mean(row, column))).collect())
+        Self(std::mem::take(&mut *halved(normalized.values())))
     }
 
     /// Turned about its centre, mirrored beyond its edges.
@@ -100,12 +95,23 @@ impl LineResponses {
     }
 
     /// The orientation that wins each cell; the lowest where two are equal.
+    ///
+    /// A cell without any response, deep in the background, gets one drawn from all the others: were it always the
+    /// same, two strangers with the thumb at the same place would agree there.
     fn winners(&self) -> OrientationField {
-        let winner = |responses: &[f32; ORIENTATIONS as usize]| {
-            let best = |best: usize, i: usize| if responses[i] > responses[best] { i } else { best };
-            (1..responses.len()).fold(0, best) as u8
+        let winner = |cell: &[f32; ORIENTATIONS as usize]| {
+            let best = |best: usize, i: usize| if cell[i] > cell[best] { i } else { best };
+            (1..cell.len()).fold(0, best) as u8
         };
-        let cells = Zeroizing::new(self.0.iter().map(winner).collect::<Vec<u8>>());
+        let mut cells = Zeroizing::new(self.0.iter().map(winner).collect::<Vec<u8>>());
+        // FNV-1a, then one step of a linear congruential generator a cell (Knuth's MMIX constants).
+        let mut state = cells.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &cell| {
+            (hash ^ u64::from(cell)).wrapping_mul(0x0100_0000_01b3)
+        });
+        for (cell, _) in cells.iter_mut().zip(&self.0).filter(|(_, responses)| responses.iter().all(|&r| r == 0.0)) {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *cell = ((state >> 33) % u64::from(ORIENTATIONS)) as u8;
+        }
         OrientationField::new(&cells).expect("one winner below six for each cell of the field")
     }
 }

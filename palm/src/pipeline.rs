@@ -1,13 +1,23 @@
 //! From a frame to a template, or to what the person can do better. The whole of it reads on this page.
 
 use serde::{Deserialize, Serialize};
+use volar_core::id::ModelId;
 use volar_core::template::{Quality, Template};
 
+use crate::blob::blobs;
+use crate::contour::Contour;
+use crate::digits::digits;
 use crate::embedding::Embedder;
 use crate::frame::Frame;
 use crate::guidance::Guidance;
-use crate::outline::Outline;
+use crate::layout::layout;
+use crate::orientation::orientation_fields;
+use crate::outline::{Outline, Point};
+use crate::parameters::WORKING_SIDE;
+use crate::raster::Raster;
 use crate::roi::RegionOfInterest;
+use crate::segment::segment;
+use crate::square::{Square, scaled};
 
 /// How a sensor is mounted and how strict captures are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,9 +77,43 @@ impl Pipeline {
         Self { embedder, config }
     }
 
+    /// Which model makes the embeddings.
+    pub fn model(&self) -> ModelId {
+        self.embedder.model()
+    }
+
     /// Examines one frame.
     pub fn process(&self, frame: &Frame) -> Outcome {
-        let _ = (frame, &self.embedder, &self.config);
-        Outcome::NoHand
+        let picture = Raster::of(frame);
+        let working = picture.shrunk(WORKING_SIDE);
+        let scale = picture.width() as f32 / working.width() as f32;
+        let Some(segmented) = segment(&working) else { return Outcome::NoHand };
+        let blobs = blobs(&segmented.mask);
+        let Some(blob) = blobs.first() else { return Outcome::NoHand };
+
+        let contour = Contour::smoothed(&blob.contour);
+        let mut outline = Outline { contour: drawable(&contour, scale), ..Outline::default() };
+        let digits = digits(blob, &contour);
+        let Some(layout) = layout(blob, &contour, &digits) else {
+            return Outcome::Guidance { reason: Guidance::NotAHand, outline };
+        };
+        let square = Square::below(&layout).scaled(scale);
+        outline.palm_square = Some(square.corners());
+        outline.valleys = Some([layout.valleys[1], layout.valleys[3]].map(|valley| scaled(valley, scale)));
+        let region = square.cut(&picture);
+        let position = layout.position(self.config.mirrored);
+        let quality = Quality::new(50).expect("range");
+        let embedding = self.embedder.embed(&region);
+        let orientations = orientation_fields(&region);
+        let (Ok(embedding), Ok(orientations)) = (embedding, orientations) else {
+            return Outcome::Guidance { reason: Guidance::TooDark, outline };
+        };
+        let template = Template { position, quality, embedding, orientations };
+        Outcome::Captured(Capture { template, quality, outline, region })
     }
+}
+
+/// Every second point of a contour, in a frame `scale` times as large: fine enough to draw.
+fn drawable(contour: &Contour, scale: f32) -> Vec<Point> {
+    contour.points().iter().step_by(2).map(|&point| scaled(point, scale)).collect()
 }

@@ -1,6 +1,9 @@
 //! Grey pictures between the steps, as OpenCV holds them: zeroed on drop, because they show a hand.
+//!
+//! OpenCV reports faults for shapes and types that do not fit each other. Here they always do, and each `expect`
+//! says why; what comes from outside has been checked by [`Frame`].
 
-use opencv::core::{Mat, Size};
+use opencv::core::{self, Mat, Size};
 use opencv::imgproc;
 use opencv::prelude::*;
 
@@ -12,8 +15,7 @@ pub(crate) struct Raster(Mat);
 impl Raster {
     /// Takes over `mat`, which must be 8-bit with one channel.
     pub(crate) fn new(mat: Mat) -> Self {
-        let mat = if mat.is_continuous() { mat } else { mat.clone() };
-        Self(mat)
+        Self(if mat.is_continuous() { mat } else { mat.clone() })
     }
 
     /// A copy of a frame.
@@ -54,6 +56,16 @@ impl Raster {
         self.0.data_bytes().expect("a raster is continuous")
     }
 
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.0.data_bytes_mut().expect("a raster is continuous")
+    }
+
+    /// The same size, each pixel made by `make` of its place in [`Raster::bytes`].
+    pub(crate) fn mapped(&self, make: impl FnMut(usize) -> u8) -> Self {
+        let pixels: Vec<u8> = (0..self.bytes().len()).map(make).collect();
+        Self::from_pixels(self.width(), self.height(), &pixels)
+    }
+
     /// Resampled by area, which neither aliases nor overshoots.
     pub(crate) fn resized(&self, width: u32, height: u32) -> Self {
         let mut to = Mat::default();
@@ -61,6 +73,58 @@ impl Raster {
         imgproc::resize(&self.0, &mut to, size, 0.0, 0.0, imgproc::INTER_AREA)
             .expect("OpenCV resizes any picture to a size of at least one pixel");
         Self::new(to)
+    }
+
+    /// Shrunk so that its longest side is at most `side`.
+    pub(crate) fn shrunk(&self, side: u32) -> Self {
+        let longest = self.width().max(self.height());
+        if longest <= side {
+            return self.mapped(|i| self.bytes()[i]);
+        }
+        let scaled = |length: u32| ((length * side + longest / 2) / longest).max(1);
+        self.resized(scaled(self.width()), scaled(self.height()))
+    }
+
+    /// Weighted mean of each pixel's 3 x 3 surroundings.
+    pub(crate) fn smoothed(&self) -> Self {
+        let mut to = Mat::default();
+        imgproc::gaussian_blur_def(&self.0, &mut to, Size::new(3, 3), 0.0).expect("an odd kernel fits any picture");
+        Self::new(to)
+    }
+
+    /// Mean of each pixel's surroundings of `side` x `side`, an odd number of pixels.
+    pub(crate) fn local_means(&self, side: i32) -> Vec<f32> {
+        let mut to = Mat::default();
+        imgproc::box_filter_def(&self.0, &mut to, core::CV_32F, Size::new(side, side))
+            .expect("OpenCV mirrors a picture that is smaller than the window");
+        to.data_typed::<f32>().expect("asked for 32-bit floats").to_vec()
+    }
+
+    /// Without what is narrower than three pixels.
+    pub(crate) fn opened(&self) -> Self {
+        let mut to = Mat::default();
+        imgproc::morphology_ex_def(&self.0, &mut to, imgproc::MORPH_OPEN, &Mat::default())
+            .expect("an empty kernel is 3 x 3");
+        Self::new(to)
+    }
+
+    /// Distance of each non-zero pixel from the nearest zero one, in pixels. What lies beyond the picture counts
+    /// as zero if `closed`.
+    pub(crate) fn depths(&self, closed: bool) -> Vec<f32> {
+        let border = i32::from(closed);
+        let mut padded = Mat::default();
+        let zero = core::Scalar::all(0.0);
+        core::copy_make_border(&self.0, &mut padded, border, border, border, border, core::BORDER_CONSTANT, zero)
+            .expect("a border of a pixel fits in memory");
+        let mut depths = Mat::default();
+        imgproc::distance_transform_def(&padded, &mut depths, imgproc::DIST_L2, imgproc::DIST_MASK_PRECISE)
+            .expect("an 8-bit picture of one channel has distances");
+        let rows = border..depths.rows() - border;
+        let columns = border as usize..(depths.cols() - border) as usize;
+        rows.flat_map(|row| {
+            depths.at_row::<f32>(row).expect("distances are 32-bit floats")[columns.clone()].to_vec()
+        })
+        .collect()
     }
 }
 

@@ -1,15 +1,18 @@
 //! Local normalisation: takes away the light and leaves creases, veins and ridges at one contrast everywhere.
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::embedding::EmbeddingError;
-use crate::roi::{ROI_SIDE, RegionOfInterest};
-use crate::template_parameters::{CLIP, CONTRAST_FLOOR, CONTRAST_MIN, CONTRAST_SIGMA, MEAN_SIGMA};
+use crate::roi::{PALM_SIDE, ROI_MARGIN, ROI_SIDE, RegionOfInterest};
+use crate::template_parameters::{
+    BACKGROUND_REACH, BACKGROUND_SHARE, CLIP, CONTRAST_FLOOR, CONTRAST_MIN, CONTRAST_SIGMA, HALF_SIDE, MEAN_SIGMA,
+    SKIN_SHARE_MIN,
+};
 
 /// A region of interest of local mean 0 and local standard deviation about 1, clipped to ±3: row-major,
-/// [`ROI_SIDE`] x [`ROI_SIDE`]. Creases and veins are negative.
+/// [`ROI_SIDE`] x [`ROI_SIDE`]. Creases and veins are negative; what is not skin is 0.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct NormalizedRoi(Box<[f32]>);
+pub struct NormalizedRoi(Vec<f32>);
 
 impl NormalizedRoi {
     /// The values, row by row.
@@ -18,52 +21,130 @@ impl NormalizedRoi {
     }
 }
 
-/// Subtracts a Gaussian mean and divides by a Gaussian standard deviation, floored at a share of the whole region's.
+/// Subtracts a Gaussian mean and divides by a Gaussian standard deviation, floored at a share of the whole region's;
+/// both over skin only, so that the dark behind the hand's edge has no say.
 ///
-/// The result does not change when the region's brightness or contrast does. A region without any contrast is an
-/// [`EmbeddingError::Featureless`].
+/// The result hardly changes when the region's brightness or contrast does. A region without contrast, or mostly
+/// without skin, is an error.
 pub fn normalize(roi: &RegionOfInterest) -> Result<NormalizedRoi, EmbeddingError> {
-    let mut grey: Vec<f32> = roi.pixels().iter().map(|&pixel| f32::from(pixel)).collect();
-    let mut mean = blur(&grey, MEAN_SIGMA);
-    let mut detail: Vec<f32> = grey.iter().zip(&mean).map(|(pixel, mean)| pixel - mean).collect();
-    let mut square: Vec<f32> = detail.iter().map(|value| value * value).collect();
-    let contrast = (square.iter().sum::<f32>() / square.len() as f32).sqrt();
-    let mut variance = blur(&square, CONTRAST_SIGMA);
-    for (value, variance) in detail.iter_mut().zip(&variance) {
+    let skin = skin(roi)?;
+    let mut detail = Zeroizing::new(roi.pixels().iter().map(|&pixel| f32::from(pixel)).collect::<Vec<f32>>());
+    let mean = local_mean(&detail, &skin, MEAN_SIGMA);
+    for ((value, mean), skin) in detail.iter_mut().zip(mean.iter()).zip(skin.iter()) {
+        *value = (*value - mean) * skin;
+    }
+    let square = Zeroizing::new(detail.iter().map(|value| value * value).collect::<Vec<f32>>());
+    let contrast = (square.iter().sum::<f32>() / skin.iter().sum::<f32>()).sqrt();
+    if contrast < CONTRAST_MIN {
+        return Err(EmbeddingError::Featureless { contrast });
+    }
+    let variance = local_mean(&square, &skin, CONTRAST_SIGMA);
+    for (value, variance) in detail.iter_mut().zip(variance.iter()) {
         *value = (*value / variance.max(0.0).sqrt().max(CONTRAST_FLOOR * contrast)).clamp(-CLIP, CLIP);
     }
-    [&mut grey, &mut mean, &mut square, &mut variance].into_iter().for_each(Zeroize::zeroize);
-    let normalized = NormalizedRoi(detail.into_boxed_slice());
-    if contrast < CONTRAST_MIN { Err(EmbeddingError::Featureless { contrast }) } else { Ok(normalized) }
+    Ok(NormalizedRoi(std::mem::take(&mut *detail)))
 }
 
-/// Gaussian blur of a square picture, to four standard deviations, mirrored at the edges.
-fn blur(picture: &[f32], sigma: f32) -> Vec<f32> {
-    let reach = (4.0 * sigma).ceil() as usize;
+type Picture = Zeroizing<Vec<f32>>;
+
+/// 1 where a pixel and its neighbours are skin, 0 elsewhere.
+fn skin(roi: &RegionOfInterest) -> Result<Picture, EmbeddingError> {
+    let dark = usize::from(median_of_palm(roi)) as f32 * BACKGROUND_SHARE;
+    let mut skin = Zeroizing::new(vec![1.0; ROI_SIDE * ROI_SIDE]);
+    for (at, _) in roi.pixels().iter().enumerate().filter(|&(_, &pixel)| f32::from(pixel) < dark) {
+        let (row, column) = (at / ROI_SIDE, at % ROI_SIDE);
+        for row in row.saturating_sub(BACKGROUND_REACH)..(row + BACKGROUND_REACH + 1).min(ROI_SIDE) {
+            let start = row * ROI_SIDE;
+            let columns = column.saturating_sub(BACKGROUND_REACH)..(column + BACKGROUND_REACH + 1).min(ROI_SIDE);
+            skin[start + columns.start..start + columns.end].fill(0.0);
+        }
+    }
+    let share = skin.iter().sum::<f32>() / skin.len() as f32;
+    if share < SKIN_SHARE_MIN { Err(EmbeddingError::Background { share: 1.0 - share }) } else { Ok(skin) }
+}
+
+/// The palm square's median grey.
+fn median_of_palm(roi: &RegionOfInterest) -> u8 {
+    let mut counts = [0_usize; 256];
+    for row in roi.pixels().chunks_exact(ROI_SIDE).skip(ROI_MARGIN).take(PALM_SIDE) {
+        row[ROI_MARGIN..ROI_MARGIN + PALM_SIDE].iter().for_each(|&pixel| counts[usize::from(pixel)] += 1);
+    }
+    let mut below = 0;
+    let median = counts.iter().position(|count| {
+        below += count;
+        2 * below >= PALM_SIDE * PALM_SIDE
+    });
+    counts.zeroize();
+    median.expect("all pixels are counted") as u8
+}
+
+/// Gaussian mean of `picture` over skin. A mean varies slowly, so it is worked out at half the size.
+fn local_mean(picture: &[f32], skin: &[f32], sigma: f32) -> Picture {
+    let on_skin = Zeroizing::new(picture.iter().zip(skin).map(|(value, skin)| value * skin).collect::<Vec<f32>>());
+    let sum = blurred(&halved(&on_skin), sigma / 2.0);
+    let weight = blurred(&halved(skin), sigma / 2.0);
+    let mean: Vec<f32> = sum.iter().zip(weight.iter()).map(|(sum, weight)| sum / weight.max(1e-3)).collect();
+    doubled(&Zeroizing::new(mean))
+}
+
+/// Means of 2 x 2 pixels: [`ROI_SIDE`] to [`HALF_SIDE`].
+pub(crate) fn halved(picture: &[f32]) -> Picture {
+    let mut half = Zeroizing::new(Vec::with_capacity(HALF_SIDE * HALF_SIDE));
+    for pair in picture.chunks_exact(2 * ROI_SIDE) {
+        let (upper, lower) = pair.split_at(ROI_SIDE);
+        half.extend(
+            upper.chunks_exact(2).zip(lower.chunks_exact(2)).map(|(a, b)| (a[0] + a[1] + b[0] + b[1]) / 4.0),
+        );
+    }
+    half
+}
+
+/// Linear interpolation back to [`ROI_SIDE`]: each pixel lies a quarter of the way between two of the half's.
+fn doubled(half: &[f32]) -> Picture {
+    let neighbours = |i: usize| {
+        let other = if i.is_multiple_of(2) { (i / 2).saturating_sub(1) } else { (i / 2 + 1).min(HALF_SIDE - 1) };
+        (i / 2, other)
+    };
+    let mut picture = Zeroizing::new(Vec::with_capacity(ROI_SIDE * ROI_SIDE));
+    let mut line = Zeroizing::new([0.0; HALF_SIDE]);
+    for row in 0..ROI_SIDE {
+        let (near, far) = neighbours(row);
+        for (column, value) in line.iter_mut().enumerate() {
+            *value = 0.75 * half[near * HALF_SIDE + column] + 0.25 * half[far * HALF_SIDE + column];
+        }
+        picture.extend((0..ROI_SIDE).map(|column| {
+            let (near, far) = neighbours(column);
+            0.75 * line[near] + 0.25 * line[far]
+        }));
+    }
+    picture
+}
+
+/// Gaussian blur of a half-size picture to three standard deviations, mirrored at the edges.
+fn blurred(half: &[f32], sigma: f32) -> Picture {
+    let reach = (3.0 * sigma).ceil() as usize;
     let mut weights: Vec<f32> =
         (0..=2 * reach).map(|i| (-0.5 * ((i as f32 - reach as f32) / sigma).powi(2)).exp()).collect();
     let sum: f32 = weights.iter().sum();
     weights.iter_mut().for_each(|weight| *weight /= sum);
 
-    let mut down = vec![0.0; picture.len()];
-    for (row, to) in down.chunks_exact_mut(ROI_SIDE).enumerate() {
+    let mut down = Zeroizing::new(vec![0.0; half.len()]);
+    for (row, to) in down.chunks_exact_mut(HALF_SIDE).enumerate() {
         for (i, weight) in weights.iter().enumerate() {
-            let from = mirrored(row as isize + i as isize - reach as isize, ROI_SIDE) * ROI_SIDE;
-            add_scaled(to, &picture[from..from + ROI_SIDE], *weight);
+            let from = mirrored(row as isize + i as isize - reach as isize, HALF_SIDE) * HALF_SIDE;
+            add_scaled(to, &half[from..from + HALF_SIDE], *weight);
         }
     }
-    let mut across = vec![0.0; picture.len()];
-    let mut wide = vec![0.0; ROI_SIDE + 2 * reach];
-    for (from, to) in down.chunks_exact(ROI_SIDE).zip(across.chunks_exact_mut(ROI_SIDE)) {
+    let mut across = Zeroizing::new(vec![0.0; half.len()]);
+    let mut wide = Zeroizing::new(vec![0.0; HALF_SIDE + 2 * reach]);
+    for (from, to) in down.chunks_exact(HALF_SIDE).zip(across.chunks_exact_mut(HALF_SIDE)) {
         for (i, value) in wide.iter_mut().enumerate() {
-            *value = from[mirrored(i as isize - reach as isize, ROI_SIDE)];
+            *value = from[mirrored(i as isize - reach as isize, HALF_SIDE)];
         }
         for (i, weight) in weights.iter().enumerate() {
-            add_scaled(to, &wide[i..i + ROI_SIDE], *weight);
+            add_scaled(to, &wide[i..i + HALF_SIDE], *weight);
         }
     }
-    wide.zeroize();
-    down.zeroize();
     across
 }
 

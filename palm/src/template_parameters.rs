@@ -19,6 +19,13 @@ pub(crate) const CLIP: f32 = 3.0;
 /// Least root-mean-square contrast in grey levels. Rounding to 8 bits alone makes 1/sqrt(12) = 0.29, so below it a
 /// region shows nothing that repeats.
 pub(crate) const CONTRAST_MIN: f32 = 0.3;
+/// Darker than this share of the palm's median grey is not skin but what lies behind the hand: light that falls off
+/// towards an edge of the palm leaves more.
+pub(crate) const BACKGROUND_SHARE: f32 = 0.35;
+/// Pixels around such a pixel that do not count as skin either, because the hand's edge is blurred.
+pub(crate) const BACKGROUND_REACH: usize = 3;
+/// Least share of skin in a region.
+pub(crate) const SKIN_SHARE_MIN: f32 = 0.5;
 
 /// Filters run on a picture of half the size: their wavelength is 16 pixels, far above its limit of 4.
 pub(crate) const HALF_SIDE: usize = ROI_SIDE / 2;
@@ -33,6 +40,13 @@ pub(crate) const ENVELOPE_SIGMA: f32 = 3.0;
 pub(crate) const FILTER_SIDE: usize = 18;
 /// Turns of a probe's region that give its orientation fields, in degrees. The first is the reference's.
 pub(crate) const ROTATIONS_DEGREES: [f32; 5] = [0.0, -4.0, 4.0, -8.0, 8.0];
+
+/// Means along each side of the region that the embedding is made of.
+pub(crate) const POOL_SIDE: usize = 9;
+/// Standard deviation of those means in orientation cells: 7 pixels, 5.6 % of the palm square.
+pub(crate) const POOL_SIGMA: f32 = 1.8;
+/// Added to the squared length of a cell's responses: below it a cell shows nothing but noise.
+pub(crate) const RESPONSE_FLOOR: f32 = 1.0;
 
 const _: () = {
     assert!(HALF_SIDE == FIELD_SIDE * CELL_STEP, "cells tile the region of interest");

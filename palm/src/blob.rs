@@ -1,0 +1,86 @@
+//! The bright regions of a picture, one of which should be the hand.
+
+use opencv::core::{self, Mat, Scalar, Vector};
+use opencv::imgproc;
+use opencv::prelude::*;
+
+use crate::outline::Point;
+use crate::parameters::BLOB_RADIUS_MIN;
+use crate::raster::Raster;
+
+/// One connected region, its holes filled.
+pub(crate) struct Blob {
+    /// 255 inside, 0 outside.
+    pub(crate) filled: Raster,
+    /// Its boundary pixels in order, each beside the next.
+    pub(crate) contour: Vec<Point>,
+    /// Centre of the largest circle inside: the middle of the palm, if it is a hand.
+    pub(crate) centre: Point,
+    /// Radius of that circle.
+    pub(crate) radius: f32,
+    /// Distance of each pixel inside from the boundary.
+    pub(crate) depths: Vec<f32>,
+}
+
+impl Blob {
+    /// Whether `point` is inside the region.
+    pub(crate) fn contains(&self, point: Point) -> bool {
+        let (x, y) = (point.x.round(), point.y.round());
+        let (width, height) = (self.filled.width(), self.filled.height());
+        let within = x >= 0.0 && y >= 0.0 && x < width as f32 && y < height as f32;
+        within && self.filled.bytes()[y as usize * width as usize + x as usize] > 0
+    }
+
+    /// Share of the contour that runs along the picture's edge.
+    pub(crate) fn edge_share(&self) -> f32 {
+        let (right, bottom) = (self.filled.width() as f32 - 2.0, self.filled.height() as f32 - 2.0);
+        let at_edge = |p: &&Point| p.x <= 1.0 || p.y <= 1.0 || p.x >= right || p.y >= bottom;
+        self.contour.iter().filter(at_edge).count() as f32 / self.contour.len() as f32
+    }
+}
+
+/// The regions of `mask` that are large enough to be a hand, the one with the largest inscribed circle first.
+pub(crate) fn blobs(mask: &Raster) -> Vec<Blob> {
+    let mut contours: Vector<Vector<core::Point>> = Vector::new();
+    imgproc::find_contours_def(mask.mat(), &mut contours, imgproc::RETR_EXTERNAL, imgproc::CHAIN_APPROX_NONE)
+        .expect("an 8-bit picture of one channel has contours");
+    let radius_min = mask.width().min(mask.height()) as f32 * BLOB_RADIUS_MIN;
+    let mut blobs: Vec<Blob> = (0..contours.len())
+        // Half the smallest circle's circumference: what is shorter cannot hold it.
+        .filter(|&i| contours.get(i).is_ok_and(|contour| contour.len() as f32 > 3.0 * radius_min))
+        .map(|i| blob(mask, &contours, i))
+        .filter(|blob| blob.radius >= radius_min)
+        .collect();
+    blobs.sort_by(|a, b| b.radius.total_cmp(&a.radius));
+    blobs
+}
+
+fn blob(mask: &Raster, contours: &Vector<Vector<core::Point>>, i: usize) -> Blob {
+    let mut filled = Mat::new_rows_cols_with_default(mask.mat().rows(), mask.mat().cols(), core::CV_8UC1, Scalar::all(0.0))
+        .expect("a mask of the picture's size fits in memory");
+    let white = Scalar::all(255.0);
+    imgproc::draw_contours(
+        &mut filled,
+        contours,
+        i as i32,
+        white,
+        imgproc::FILLED,
+        imgproc::LINE_8,
+        &core::no_array(),
+        0,
+        core::Point::new(0, 0),
+    )
+    .expect("the contours are of this picture");
+    let filled = Raster::new(filled);
+    let depths = filled.depths(true);
+    let deepest = (0..depths.len()).max_by(|&a, &b| depths[a].total_cmp(&depths[b])).unwrap_or(0);
+    let width = filled.width() as usize;
+    let contour = contours.get(i).expect("the index counts contours");
+    Blob {
+        contour: contour.iter().map(|p| Point::new(p.x as f32, p.y as f32)).collect(),
+        centre: Point::new((deepest % width) as f32, (deepest / width) as f32),
+        radius: depths[deepest],
+        filled,
+        depths,
+    }
+}
