@@ -81,7 +81,7 @@ impl Anatomy {
             .iter()
             .map(|&(x, y)| Point::new(x * breadth + dice.normal(0.0, 0.9), y + dice.normal(0.0, 0.9)))
             .collect();
-        let arm = [dice.normal(27.0, 1.2) * breadth, dice.normal(37.0, 2.5) * breadth];
+        let arm = [dice.normal(26.0, 1.2) * breadth, dice.normal(36.0, 2.5) * breadth];
         Self { size, fingers, palm: smooth_outline(&corners), arm }
     }
 }

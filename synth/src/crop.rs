@@ -7,9 +7,10 @@ use crate::dice::{Dice, Purpose, mixed};
 use crate::error::SynthError;
 use crate::image::GreyImage;
 use crate::math::Point;
+use crate::motion::Motion;
 use crate::palm::{Palm, look};
 use crate::parameters::{
-    CROP_CAMERA, CROP_MARGIN, CROP_SIDE_MAX, CROP_SIDE_MIN, CROP_SURFACE_STEP_MM, SHOT_NOISE, SKIN_GREY,
+    CROP_CAMERA, CROP_MARGIN, CROP_SIDE_MAX, CROP_SIDE_MIN, CROP_SURFACE_STEP_MM, RESAMPLING_BLUR, SHOT_NOISE, SKIN_GREY,
 };
 use crate::pose::Pose;
 use crate::presentation::Presentation;
@@ -42,9 +43,11 @@ impl Palm {
         let camera = self.crop_camera(presentation);
         let square = found_square(&pose, &warp, &camera, presentation);
 
-        let (low, high) = (Point::new(-62.0, -72.0), Point::new(66.0, 84.0));
+        let (low, high) = bounds(square.map(|corner| camera.to_hand.apply(corner)));
         let surface = Surface::new(&pose, presentation, Grid::covering(low, high, CROP_SURFACE_STEP_MM));
-        let skin = self.skin.palm.brightness(&look(presentation));
+        // Stretched skin comes from a little beyond.
+        let beyond = Point::new(6.0, 6.0);
+        let skin = self.skin.palm.brightness_within(&look(presentation), low - beyond, high + beyond);
 
         let [corner, right, _, below] = square;
         let (across, down) = ((right - corner) * (1.0 / side as f32), (below - corner) * (1.0 / side as f32));
@@ -70,18 +73,21 @@ impl Palm {
     fn crop_camera(&self, presentation: &Presentation) -> Camera {
         let (width, height) = CROP_CAMERA;
         let shown = Shown { person: self.person, position: self.position, presentation: *presentation };
-        let hover = crate::motion::Motion { approach_ms: 0, ..Default::default() };
-        Camera::new(width, height, &placement(&shown, self.anatomy.size, CROP_CAMERA, 0.0, hover, 0))
+        let there = Motion::already_there();
+        Camera::new(width, height, &placement(&shown, self.anatomy.size, CROP_CAMERA, 0.0, there, 0))
     }
 
     fn developed(&self, greys: Vec<f32>, presentation: &Presentation, side: usize) -> GreyImage {
         let store = Dice::new(mixed(presentation.seed, self.person), Purpose::Noise).gaussians(997);
         let grains = store.iter().cycle();
-        let pixels = greys.iter().zip(grains).map(|(&grey, grain)| {
-            let deviation = (presentation.noise * presentation.noise + SHOT_NOISE * grey).sqrt();
-            (grey + deviation * grain + 0.5) as u8
-        });
-        GreyImage { width: side, height: side, pixels: pixels.collect() }
+        let noisy: Vec<f32> = greys
+            .iter()
+            .zip(grains)
+            .map(|(&grey, grain)| grey + (presentation.noise * presentation.noise + SHOT_NOISE * grey).sqrt() * grain)
+            .collect();
+        // Cutting a turned square out of a frame interpolates, which softens the noise.
+        let resampled = blur_gaussian(&noisy, side, side, RESAMPLING_BLUR);
+        GreyImage { width: side, height: side, pixels: resampled.iter().map(|grey| (grey + 0.5) as u8).collect() }
     }
 }
 
@@ -96,6 +102,13 @@ fn found_square(pose: &Pose<'_>, warp: &Warp, camera: &Camera, presentation: &Pr
     let moved = middle + across * miss.shift.x + down * miss.shift.y;
     let grown = (1.0 + miss.growth) * (1.0 + 2.0 * CROP_MARGIN);
     square.map(|corner| moved + ((corner - middle) * grown).turned(miss.degrees.to_radians()))
+}
+
+/// Upper left and lower right of the box around `points`.
+fn bounds(points: [Point; 4]) -> (Point, Point) {
+    let least = |pick: fn(&Point) -> f32| points.iter().map(pick).fold(f32::MAX, f32::min);
+    let greatest = |pick: fn(&Point) -> f32| points.iter().map(pick).fold(f32::MIN, f32::max);
+    (Point::new(least(|p| p.x), least(|p| p.y)), Point::new(greatest(|p| p.x), greatest(|p| p.y)))
 }
 
 /// Defocus, movement and the camera's own pixels, as one blur in millimetres.

@@ -51,13 +51,12 @@ impl PresentedHand {
     pub(crate) fn placement(
         &self,
         shown: &Shown,
-        width: usize,
-        height: usize,
+        size: (usize, usize),
         fingers_degrees: f32,
         motion: Motion,
         milliseconds: u64,
     ) -> Placement {
-        placement(shown, self.palm.anatomy.size, (width, height), fingers_degrees, motion, milliseconds)
+        placement(shown, self.palm.anatomy.size, size, fingers_degrees, motion, milliseconds)
     }
 
     pub(crate) fn truth(&self, camera: &Camera, visible_area: u32) -> HandTruth {

@@ -29,6 +29,11 @@ impl Motion {
         Self { hover_ms: Some(hover_ms), ..Self::default() }
     }
 
+    /// There from the beginning, for ever.
+    pub fn already_there() -> Self {
+        Self { approach_ms: 0, ..Self::default() }
+    }
+
     /// How far out the hand is at `milliseconds`: 0 in its place, 1 out of the frame.
     pub(crate) fn away(&self, milliseconds: u64) -> f32 {
         let share = |passed: u64, whole: u64| passed as f32 / whole.max(1) as f32;
@@ -36,7 +41,7 @@ impl Motion {
             let left = 1.0 - share(milliseconds, self.approach_ms);
             return left * left;
         }
-        let leaves = self.hover_ms.map(|hover| self.approach_ms + hover);
+        let leaves = self.hover_ms.map(|hover| self.approach_ms.saturating_add(hover));
         match leaves {
             Some(moment) if milliseconds >= moment => {
                 let gone = share(milliseconds - moment, self.leave_ms).min(1.0);

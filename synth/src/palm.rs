@@ -5,11 +5,11 @@ use volar_core::template::Position;
 use crate::anatomy::Anatomy;
 use crate::dice::mixed;
 use crate::math::{Point, sin_cos};
-use crate::parameters::{CONTRAST, SLOPES_GAIN};
+use crate::parameters::CONTRAST;
 use crate::presentation::Presentation;
 use crate::skin::{HandSkin, Look};
 
-/// A person's left or right palm. Making one takes some 50 ms; keep it while rendering its presentations.
+/// A person's left or right palm. Making one takes some 50 ms on one core; keep it while rendering its presentations.
 pub struct Palm {
     pub(crate) person: u64,
     pub(crate) position: Position,
@@ -50,7 +50,7 @@ pub(crate) fn look(presentation: &Presentation) -> Look {
         ridges: usual[2] * ridges,
         veins: usual[3] * veins,
         tone: usual[4] * tone,
-        light: Point::new(sine, -cosine) * SLOPES_GAIN,
+        light: Point::new(sine, -cosine),
         slopes: presentation.crease_slopes,
         fading,
     }

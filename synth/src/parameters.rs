@@ -21,53 +21,53 @@ pub const PALM_SQUARE_SIDE: f32 = 1.5;
 pub const PALM_SQUARE_GAP: f32 = 0.2;
 
 /// Standard deviation of a hand's overall size about the average of 1 (both sexes together).
-pub(crate) const SIZE_DEVIATION: f32 = 0.055;
+pub(crate) const SIZE_DEVIATION: f32 = 0.05;
 
 /// The average fingers, thumb first. Phalanx proportions after Buryanov & Kotiuk (2010); widths at the joints after
 /// ANSUR II's index and middle finger breadths.
 pub(crate) const FINGERS: [FingerShape; 5] = [
     FingerShape {
-        joint: Point::new(20.0, 36.0),
-        degrees: 38.0,
+        joint: Point::new(26.0, 44.0),
+        degrees: 37.0,
         spread_degrees: 12.0,
-        length: 98.0,
-        radii: [19.0, 15.5, 11.3, 10.6, 9.2],
-        stations: [0.0, 28.0, 50.0, 72.0, 88.0],
-        creases: [47.0, 51.0, 73.0],
+        length: 100.0,
+        radii: [17.0, 14.5, 11.4, 10.7, 9.3],
+        stations: [0.0, 26.0, 50.0, 74.0, 90.0],
+        creases: [47.0, 51.0, 75.0],
     },
     FingerShape {
-        joint: Point::new(30.5, -27.0),
+        joint: Point::new(28.4, -27.0),
         degrees: 3.0,
         spread_degrees: 10.0,
         length: 91.0,
-        radii: [10.4, 9.6, 9.5, 8.6, 7.4],
+        radii: [10.4, 9.2, 9.4, 8.5, 7.4],
         stations: [0.0, 20.0, 46.0, 69.0, 83.0],
         creases: [22.0, 45.0, 68.0],
     },
     FingerShape {
-        joint: Point::new(10.3, -30.0),
+        joint: Point::new(9.4, -30.0),
         degrees: 0.0,
         spread_degrees: 2.5,
         length: 100.0,
-        radii: [10.4, 9.6, 9.7, 8.7, 7.5],
+        radii: [10.4, 9.2, 9.6, 8.6, 7.5],
         stations: [0.0, 20.0, 49.0, 75.0, 91.0],
         creases: [22.0, 48.0, 74.0],
     },
     FingerShape {
-        joint: Point::new(-10.2, -26.0),
+        joint: Point::new(-9.4, -26.0),
         degrees: -2.0,
         spread_degrees: -5.5,
         length: 93.0,
-        radii: [10.2, 9.2, 9.2, 8.2, 7.1],
+        radii: [10.2, 8.9, 9.1, 8.2, 7.1],
         stations: [0.0, 20.0, 46.0, 70.0, 85.0],
         creases: [22.0, 45.0, 69.0],
     },
     FingerShape {
-        joint: Point::new(-29.5, -16.0),
+        joint: Point::new(-27.2, -18.5),
         degrees: -5.0,
-        spread_degrees: -13.0,
+        spread_degrees: -12.0,
         length: 75.0,
-        radii: [9.6, 8.2, 8.0, 7.2, 6.3],
+        radii: [9.6, 8.0, 7.9, 7.2, 6.3],
         stations: [0.0, 18.0, 36.0, 55.0, 68.0],
         creases: [20.0, 35.0, 54.0],
     },
@@ -75,22 +75,22 @@ pub(crate) const FINGERS: [FingerShape; 5] = [
 
 /// The average palm's outline, drawn in by [`PALM_ROUNDING`]: webs first, then clockwise.
 pub(crate) const PALM_OUTLINE: [(f32, f32); 16] = [
-    (-28.5, -27.5),
+    (-27.5, -30.5),
     (-20.0, -34.0),
     (0.0, -39.0),
     (20.0, -38.0),
-    (31.0, -32.0),
-    (32.0, -16.0),
-    (33.0, 4.0),
-    (35.0, 22.0),
-    (33.0, 38.0),
-    (24.0, 52.0),
-    (17.0, 64.0),
-    (-16.0, 64.0),
-    (-26.0, 50.0),
-    (-33.0, 30.0),
-    (-34.0, 6.0),
-    (-32.0, -15.0),
+    (33.0, -31.0),
+    (36.5, -16.0),
+    (39.5, 2.0),
+    (40.0, 20.0),
+    (38.5, 36.0),
+    (27.0, 50.0),
+    (14.0, 58.0),
+    (-14.0, 58.0),
+    (-28.0, 48.0),
+    (-36.5, 30.0),
+    (-37.5, 6.0),
+    (-34.0, -15.0),
 ];
 /// How far the palm reaches beyond [`PALM_OUTLINE`].
 pub(crate) const PALM_ROUNDING: f32 = 9.0;
@@ -105,17 +105,17 @@ pub(crate) const WEB_ROUNDING_MM: f32 = 4.0;
 /// Where the wrist begins.
 pub(crate) const WRIST_Y: f32 = 60.0;
 /// Middle of the hand's length, which the presentation's offset places.
-pub(crate) const HAND_MIDDLE_Y: f32 = -32.0;
+pub(crate) const HAND_MIDDLE_Y: f32 = -36.0;
 /// What the frame's shorter side shows at the right distance: a hand of 190 mm and room around it.
-pub(crate) const FIELD_MM: f32 = 240.0;
+pub(crate) const FIELD_MM: f32 = 250.0;
 /// Right distance from lens to palm; palm-vein sensors work at 50 to 300 mm.
 pub(crate) const STANDOFF_MM: f32 = 260.0;
 
 /// Usual contrast of principal lines, wrinkles, ridges, veins and tone, as shares of the skin's brightness. At 850 to
 /// 940 nm light enters the skin and creases lose most of the contrast they have in visible light; veins gain it.
-pub(crate) const CONTRAST: [f32; 5] = [0.13, 0.11, 0.02, 0.1, 0.05];
+pub(crate) const CONTRAST: [f32; 5] = [0.13, 0.17, 0.045, 0.1, 0.05];
 /// Converts a crease's slope (depth per texel) to brightness.
-pub(crate) const SLOPES_GAIN: f32 = 1.0;
+pub(crate) const SLOPES_GAIN: f32 = 1.6;
 /// Fingers lie further from the lamp than the palm.
 pub(crate) const FINGER_BRIGHTNESS: f32 = 0.94;
 /// Distance from the outline over which the hand curves away from the sensor.
@@ -143,7 +143,7 @@ pub(crate) const SKIN_GREY: f32 = 112.0;
 /// Share of the light that the lens loses at the corners.
 pub(crate) const VIGNETTING: f32 = 0.12;
 /// Variance of the noise that each grey level of light adds.
-pub(crate) const SHOT_NOISE: f32 = 0.012;
+pub(crate) const SHOT_NOISE: f32 = 0.006;
 
 /// How often a swinging hand goes there and back in a second.
 pub(crate) const SWING_HERTZ: f32 = 1.5;
@@ -169,3 +169,5 @@ pub const CROP_MARGIN: f32 = 12.0 / 128.0;
 pub(crate) const CROP_CAMERA: (usize, usize) = (640, 480);
 /// Sampling of outline and light for a crop.
 pub(crate) const CROP_SURFACE_STEP_MM: f32 = 3.2;
+/// Blur in pixels that bilinear interpolation amounts to, averaged over places between pixels.
+pub(crate) const RESAMPLING_BLUR: f32 = 0.41;

@@ -47,7 +47,7 @@ impl<'a> Pose<'a> {
 
     /// Distance from `p` to the hand's outline in millimetres, negative inside; exact near it.
     pub(crate) fn distance(&self, p: Point) -> f32 {
-        let arm = smooth_least(self.palm_distance(p), self.arm_distance(p), 14.0);
+        let arm = smooth_least(self.palm_distance(p), self.arm_distance(p), 10.0);
         let thumb = smooth_least(arm, self.finger_distance(0, p), 13.0);
         (1..5).fold(thumb, |least, finger| smooth_least(least, self.finger_distance(finger, p), WEB_ROUNDING_MM))
     }

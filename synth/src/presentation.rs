@@ -73,22 +73,22 @@ impl Presentation {
         let finger_degrees = [3.0, 1.5, 1.0, 1.5, 2.5].map(|spread| dice.normal(0.0, spread));
         Self {
             rotation_degrees: dice.normal(0.0, 6.0).clamp(-15.0, 15.0),
-            scale: dice.normal(1.0, 0.05).clamp(0.87, 1.1),
-            offset: Point::new(dice.normal(0.0, 0.025), dice.normal(0.0, 0.018)),
+            scale: dice.normal(0.99, 0.045).clamp(0.87, 1.06),
+            offset: Point::new(dice.normal(0.0, 0.025), dice.normal(0.0, 0.012)),
             tilt_degrees: Point::new(dice.normal(0.0, 4.5), dice.normal(0.0, 4.5)),
             spread: dice.normal(0.75, 0.2).clamp(0.3, 1.2),
             finger_degrees,
             stretch_mm: dice.uniform(0.5, 1.5),
             cupping: dice.uniform(0.0, 0.5),
-            light_degrees: session.uniform(0.0, 360.0),
+            light_degrees: session.normal(0.0, 35.0),
             light_slant: session.uniform(0.15, 0.55),
             exposure: session.uniform(0.85, 1.2),
             falloff: session.uniform(0.15, 0.4),
-            blur_mm: dice.uniform(0.18, 0.5),
+            blur_mm: dice.uniform(0.12, 0.34),
             motion_mm: Point::new(dice.normal(0.0, 0.12), dice.normal(0.0, 0.12)),
-            noise: session.uniform(0.8, 1.8),
+            noise: session.uniform(0.6, 1.3),
             contrast: [0.25, 0.3, 0.3, 0.2, 0.2].map(|spread| session.normal(1.0, spread).clamp(0.35, 1.8)),
-            crease_slopes: session.uniform(0.15, 0.6),
+            crease_slopes: session.normal(0.5, 0.13),
             sleeve: false,
             swinging: false,
             misalignment: Misalignment {
@@ -147,7 +147,7 @@ impl Presentation {
 
     /// The palm's middle saturates.
     pub fn too_bright(seed: u64) -> Self {
-        Self { exposure: 3.4, falloff: 0.12, ..Self::sample(seed) }
+        Self { exposure: 2.7, falloff: 0.12, ..Self::sample(seed) }
     }
 
     /// Skin hardly above the background.

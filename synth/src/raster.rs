@@ -19,6 +19,25 @@ impl Grid {
         Self { origin: low, texel, width: count(high.x - low.x), height: count(high.y - low.y) }
     }
 
+    /// The same area with texels `factor` times as large.
+    pub(crate) fn coarser(&self, factor: f32) -> Self {
+        let count = |texels: usize| ((texels - 1) as f32 / factor).ceil() as usize + 1;
+        Self { texel: self.texel * factor, width: count(self.width), height: count(self.height), ..*self }
+    }
+
+    /// The texels from `low` to `high`, as far as there are any: columns and rows as half-open ranges.
+    pub(crate) fn window(&self, low: Point, high: Point) -> [std::ops::Range<usize>; 2] {
+        let range = |low: f32, high: f32, origin: f32, count: usize| {
+            let first = (((low - origin) / self.texel).floor().max(0.0) as usize).min(count - 2);
+            let last = (((high - origin) / self.texel).ceil().max(0.0) as usize + 1).clamp(first + 2, count);
+            first..last
+        };
+        [
+            range(low.x, high.x, self.origin.x, self.width),
+            range(low.y, high.y, self.origin.y, self.height),
+        ]
+    }
+
     pub(crate) fn point(&self, column: usize, row: usize) -> Point {
         self.origin + Point::new(column as f32, row as f32) * self.texel
     }
@@ -109,6 +128,11 @@ impl Raster {
                 }
             }
         }
+    }
+
+    /// The same field on another grid.
+    pub(crate) fn resampled(&self, grid: Grid) -> Self {
+        Self::from_fn(grid, |p| self.sample(p))
     }
 
     /// Smoothed along both axes by a Gaussian of standard deviation `sigma` millimetres.

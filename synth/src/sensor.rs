@@ -54,16 +54,6 @@ impl Exposure {
         }
     }
 
-    /// Pixels more than half covered by `sprite`.
-    pub(crate) fn area(&self, sprite: &Sprite, camera: &Camera) -> u32 {
-        let covered = |column: usize, row: usize| {
-            let p = camera.to_hand.apply(Point::new(column as f32, row as f32));
-            sprite.at(p).is_some_and(|[_, covered]| covered > 0.5)
-        };
-        let in_row = |row: usize| (0..self.width).filter(|&column| covered(column, row)).count() as u32;
-        (0..self.height).map(in_row).sum()
-    }
-
     /// The eight-bit frame.
     pub(crate) fn developed(self, grain: &Grain, moment: u64, noise: f32) -> GreyImage {
         let middle = Point::new(self.width as f32, self.height as f32) * 0.5;
@@ -82,6 +72,16 @@ impl Exposure {
         }
         GreyImage { width: self.width, height: self.height, pixels }
     }
+}
+
+/// Pixels of a frame that `sprite` covers more than half.
+pub(crate) fn covered_area(width: usize, height: usize, sprite: &Sprite, camera: &Camera) -> u32 {
+    let covered = |column: usize, row: usize| {
+        let p = camera.to_hand.apply(Point::new(column as f32, row as f32));
+        sprite.at(p).is_some_and(|[_, covered]| covered > 0.5)
+    };
+    let in_row = |row: usize| (0..width).filter(|&column| covered(column, row)).count() as u32;
+    (0..height).map(in_row).sum()
 }
 
 /// A store of noise, cut differently for each frame and row.

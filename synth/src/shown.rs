@@ -69,13 +69,12 @@ pub(crate) fn placement(
 /// Where a face lies.
 pub(crate) fn face_placement(
     seed: u64,
-    width: usize,
-    height: usize,
+    size: (usize, usize),
     fingers_degrees: f32,
     motion: Motion,
     milliseconds: u64,
 ) -> Placement {
     let presentation = Presentation { scale: FACE_SCALE, ..Presentation::sample(seed) };
     let shown = Shown { person: seed, position: Position::Right, presentation };
-    placement(&shown, 1.0, (width, height), fingers_degrees, motion, milliseconds)
+    placement(&shown, 1.0, size, fingers_degrees, motion, milliseconds)
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use volar_core::template::Position;
+
 use crate::camera::Camera;
 use crate::error::SynthError;
-use crate::hand::PresentedHand;
+use crate::hand::{PresentedHand, texel_mm};
 use crate::image::GreyImage;
 use crate::math::Point;
 use crate::motion::Motion;
 use crate::parameters::{FACE_SCALE, FRAME_SIDE_MAX, FRAME_SIDE_MIN, KEPT_HANDS, READ_NOISE};
+use crate::presentation::Presentation;
 use crate::scene::Scene;
-use crate::sensor::{Exposure, Grain, Lighting};
+use crate::sensor::{Exposure, Grain, Lighting, covered_area};
 use crate::shown::{Shown, face_placement, shown_hands};
 use crate::sprite::Sprite;
 use crate::surroundings::empty_view;
@@ -19,7 +22,7 @@ use crate::truth::HandTruth;
 /// A near-infrared camera that looks at made-up hands. Deterministic: the same size, seed, mounting, scene and time
 /// give the same pixels on every machine.
 ///
-/// The first frame of a hand makes its palm (some 60 ms); those after it take a few milliseconds.
+/// The first frame of a hand makes its palm (some 100 ms); those after it take a few milliseconds.
 pub struct Simulator {
     width: usize,
     height: usize,
@@ -69,21 +72,23 @@ impl Simulator {
 
     /// As [`Simulator::render`], for a visit that takes another course.
     pub fn render_in(&mut self, scene: &Scene, motion: Motion, milliseconds: u64) -> GreyImage {
-        let mut exposure = Exposure::of_view(self.width, self.height, &self.view);
-        let mut noise = READ_NOISE;
         if let Scene::Face { seed } = *scene {
-            let (camera, lighting) = self.face_view(seed, motion, milliseconds);
-            if let Some((_, sprite)) = &self.face {
-                exposure.add(sprite, &camera, lighting);
-            }
+            return self.render_face(seed, motion, milliseconds);
         }
-        for shown in shown_hands(scene) {
-            let hand = self.hand(&shown);
-            let camera = self.camera(&hand, &shown, motion, milliseconds);
-            exposure.add(hand.sprite(motion.travels(milliseconds)), &camera, self.lighting(&hand));
-            noise = hand.presentation.noise;
-        }
-        exposure.developed(&self.grain, milliseconds, noise)
+        self.render_hands(&shown_hands(scene), motion, milliseconds)
+    }
+
+    /// A hand hovering in any `presentation`, with its ground truth.
+    pub fn capture(
+        &mut self,
+        person: u64,
+        position: Position,
+        presentation: &Presentation,
+        milliseconds: u64,
+    ) -> (GreyImage, HandTruth) {
+        let shown = Shown { person, position, presentation: *presentation };
+        let there = Motion::already_there();
+        (self.render_hands(&[shown], there, milliseconds), self.truth_of(&shown, there, milliseconds))
     }
 
     /// Where the hands of that frame are, exactly: none, one or two.
@@ -93,16 +98,40 @@ impl Simulator {
 
     /// As [`Simulator::truth`], for a visit that takes another course.
     pub fn truth_in(&mut self, scene: &Scene, motion: Motion, milliseconds: u64) -> Vec<HandTruth> {
-        let exposure = Exposure::of_view(self.width, self.height, &self.view);
-        shown_hands(scene)
-            .iter()
-            .map(|shown| {
-                let hand = self.hand(shown);
-                let camera = self.camera(&hand, shown, motion, milliseconds);
-                let visible_area = exposure.area(hand.sprite(false), &camera);
-                hand.truth(&camera, visible_area)
-            })
-            .collect()
+        shown_hands(scene).iter().map(|shown| self.truth_of(shown, motion, milliseconds)).collect()
+    }
+
+    fn render_hands(&mut self, hands: &[Shown], motion: Motion, milliseconds: u64) -> GreyImage {
+        let mut exposure = Exposure::of_view(self.width, self.height, &self.view);
+        let mut noise = READ_NOISE;
+        for shown in hands {
+            let hand = self.hand(shown);
+            let camera = self.camera(&hand, shown, motion, milliseconds);
+            exposure.add(hand.sprite(motion.travels(milliseconds)), &camera, self.lighting(&hand));
+            noise = hand.presentation.noise;
+        }
+        exposure.developed(&self.grain, milliseconds, noise)
+    }
+
+    fn render_face(&mut self, seed: u64, motion: Motion, milliseconds: u64) -> GreyImage {
+        if self.face.as_ref().is_none_or(|(kept, _)| *kept != seed) {
+            let texel = texel_mm(self.width, self.height, FACE_SCALE);
+            self.face = Some((seed, crate::face::sprite(seed, texel)));
+        }
+        let mut exposure = Exposure::of_view(self.width, self.height, &self.view);
+        if let Some((_, sprite)) = &self.face {
+            let size = (self.width, self.height);
+            let placement = face_placement(seed, size, self.fingers_degrees, motion, milliseconds);
+            let lighting = Lighting { exposure: 1.0, falloff: 0.3, middle: self.middle() };
+            exposure.add(sprite, &Camera::new(self.width, self.height, &placement), lighting);
+        }
+        exposure.developed(&self.grain, milliseconds, READ_NOISE)
+    }
+
+    fn truth_of(&mut self, shown: &Shown, motion: Motion, milliseconds: u64) -> HandTruth {
+        let hand = self.hand(shown);
+        let camera = self.camera(&hand, shown, motion, milliseconds);
+        hand.truth(&camera, covered_area(self.width, self.height, hand.sprite(false), &camera))
     }
 
     /// The hand as presented, made on first sight and kept for a while.
@@ -123,8 +152,8 @@ impl Simulator {
     }
 
     fn camera(&self, hand: &PresentedHand, shown: &Shown, motion: Motion, milliseconds: u64) -> Camera {
-        let placement =
-            hand.placement(shown, self.width, self.height, self.fingers_degrees, motion, milliseconds);
+        let size = (self.width, self.height);
+        let placement = hand.placement(shown, size, self.fingers_degrees, motion, milliseconds);
         Camera::new(self.width, self.height, &placement)
     }
 
@@ -137,16 +166,6 @@ impl Simulator {
             falloff: presentation.falloff,
             middle: self.middle() + towards * (0.2 * presentation.light_slant * short),
         }
-    }
-
-    fn face_view(&mut self, seed: u64, motion: Motion, milliseconds: u64) -> (Camera, Lighting) {
-        let placement = face_placement(seed, self.width, self.height, self.fingers_degrees, motion, milliseconds);
-        let camera = Camera::new(self.width, self.height, &placement);
-        if self.face.as_ref().is_none_or(|(kept, _)| *kept != seed) {
-            let texel = crate::hand::texel_mm(self.width, self.height, FACE_SCALE);
-            self.face = Some((seed, crate::face::sprite(seed, texel)));
-        }
-        (camera, Lighting { exposure: 1.0, falloff: 0.3, middle: self.middle() })
     }
 
     fn middle(&self) -> Point {

@@ -7,10 +7,12 @@ mod ridges;
 mod veins;
 mod wrinkles;
 
+use std::ops::Range;
+
 use crate::anatomy::{Anatomy, Finger};
 use crate::dice::{Dice, Purpose, mixed, noise};
 use crate::math::{Point, smoothstep};
-use crate::parameters::{PALM_SKIN, TEXEL_MM};
+use crate::parameters::{PALM_SKIN, SLOPES_GAIN, TEXEL_MM};
 use crate::raster::{Grid, Raster};
 use volar_core::template::Position;
 
@@ -69,7 +71,7 @@ impl Skin {
     fn palm(dice: &mut Dice) -> Self {
         let (low, high) = PALM_SKIN;
         let grid = Grid::covering(Point::new(low.0, low.1), Point::new(high.0, high.1), TEXEL_MM);
-        let flow = flow::Flow::new(dice);
+        let flow = flow::Flow::new(grid, dice);
         let mut skin = Self {
             principal: principal::layer(grid, dice),
             wrinkles: wrinkles::layers(grid, &flow, dice),
@@ -97,57 +99,67 @@ impl Skin {
     /// The skin's brightness under `look`: 1 where nothing shows.
     pub(crate) fn brightness(&self, look: &Look) -> Raster {
         let grid = self.principal.grid;
-        let (width, height) = (grid.width, grid.height);
+        self.brightness_within(look, grid.origin, grid.point(grid.width, grid.height))
+    }
+
+    /// As [`Skin::brightness`], of the part between `low` and `high` only.
+    pub(crate) fn brightness_within(&self, look: &Look, low: Point, high: Point) -> Raster {
+        let whole = self.principal.grid;
+        let [columns, rows] = whole.window(low, high);
+        let (width, height) = (columns.len(), rows.len());
+        let grid = Grid { origin: whole.point(columns.start, rows.start), width, height, ..whole };
+        let depths = self.depths(look, &columns, &rows);
         let fading = fading(grid, look.fading);
-        let depths = self.depths(look);
-        let mut values = vec![1.0; grid.texels()];
-        let (left, down) = (look.light.x * look.slopes, look.light.y * look.slopes);
-        let flat = 1.0 - look.slopes;
+        let toward_lamp = look.light * (look.slopes * SLOPES_GAIN);
+        let mut values = Vec::with_capacity(grid.texels());
         for row in 0..height {
             let (above, below) = (row.saturating_sub(1) * width, (row + 1).min(height - 1) * width);
-            let here = row * width;
+            let (here, source) = (row * width, (rows.start + row) * whole.width + columns.start);
             for column in 0..width {
-                let at = here + column;
-                let right = (column + 1).min(width - 1);
-                let slope = (depths[here + right] - depths[here + column.saturating_sub(1)]) * left
-                    + (depths[below + column] - depths[above + column]) * down;
-                let creases = flat * depths[at] + slope * 1.6;
-                let gain = fading.values[at];
-                values[at] = 1.0 - gain * (creases - look.ridges * self.ridges.values[at])
-                    - look.veins * self.veins.values[at]
-                    + look.tone * self.tone.values[at];
+                let (left, right) = (column.saturating_sub(1), (column + 1).min(width - 1));
+                let slope = Point::new(depths[here + right] - depths[here + left], depths[below + column] - depths[above + column]);
+                let creases = (1.0 - look.slopes) * depths[here + column] + slope.dot(toward_lamp);
+                let (at, gain) = (source + column, fading.values[here + column]);
+                values.push(
+                    1.0 - gain * (creases - look.ridges * self.ridges.values[at]) - look.veins * self.veins.values[at]
+                        + look.tone * self.tone.values[at],
+                );
             }
         }
         Raster { grid, values }
     }
 
-    /// All creases together, weighted.
-    fn depths(&self, look: &Look) -> Vec<f32> {
-        let [first, second] = &self.wrinkles;
-        let layers = self.principal.values.iter().zip(&first.values).zip(&second.values);
-        layers
-            .map(|((&principal, &first), &second)| {
+    /// All creases together, weighted, in a window of the skin.
+    fn depths(&self, look: &Look, columns: &Range<usize>, rows: &Range<usize>) -> Vec<f32> {
+        let width = self.principal.grid.width;
+        let mut depths = Vec::with_capacity(columns.len() * rows.len());
+        for row in rows.clone() {
+            let window = row * width + columns.start..row * width + columns.end;
+            let [first, second] = [0, 1].map(|half| &self.wrinkles[half].values[window.clone()]);
+            let layers = self.principal.values[window.clone()].iter().zip(first).zip(second);
+            depths.extend(layers.map(|((&principal, &first), &second)| {
                 (look.principal * principal).max(look.wrinkles[0] * first).max(look.wrinkles[1] * second)
-            })
-            .collect()
+            }));
+        }
+        depths
     }
 }
 
 /// How strongly creases show from place to place: pressed or stretched skin loses them.
 fn fading(grid: Grid, seed: u32) -> Raster {
-    let coarse = Grid { texel: 4.0, width: 2 + (grid.width as f32 * grid.texel / 4.0) as usize, height: 2 + (grid.height as f32 * grid.texel / 4.0) as usize, ..grid };
-    let smooth = Raster::from_fn(coarse, |p| (1.0 + 0.5 * noise(seed, p.x / 34.0, p.y / 34.0)).clamp(0.35, 1.4));
-    Raster::from_fn(grid, |p| smooth.sample(p))
+    let strength = |p: Point| (1.0 + 0.5 * noise(seed, p.x / 34.0, p.y / 34.0)).clamp(0.35, 1.4);
+    Raster::from_fn(grid.coarser(12.0), strength).resampled(grid)
 }
 
 /// Blotches of lighter and darker skin.
 fn tone(grid: Grid, dice: &mut Dice) -> Raster {
     let (wide, narrow, fine) = (dice.bits(), dice.bits(), dice.bits());
-    Raster::from_fn(grid, |p| {
+    let blotches = |p: Point| {
         0.6 * noise(wide, p.x / 26.0, p.y / 26.0)
             + 0.35 * noise(narrow, p.x / 10.0, p.y / 10.0)
             + 0.2 * noise(fine, p.x / 3.6, p.y / 3.6)
-    })
+    };
+    Raster::from_fn(grid.coarser(2.5), blotches).resampled(grid)
 }
 
 /// Reach of a finger's skin across and beyond its tip.

@@ -3,6 +3,7 @@
 
 use crate::dice::{Dice, noise};
 use crate::math::{Point, sin_cos, smoothstep};
+use crate::raster::{Grid, Raster};
 
 /// Coordinates along (x) and across (y) the ridges of one region, with its weight at a place.
 pub(super) struct Region {
@@ -14,39 +15,41 @@ pub(super) struct Region {
 /// A palm's ridge flow.
 pub(super) struct Flow {
     thumb_root: Point,
-    slants: [f32; 2],
-    bends: [u32; 3],
-    bend: f32,
+    /// Sine and cosine of the two straight regions' slants.
+    slants: [[f32; 2]; 2],
+    bends: [Raster; 3],
 }
 
 impl Flow {
-    pub(super) fn new(dice: &mut Dice) -> Self {
+    pub(super) fn new(grid: Grid, dice: &mut Dice) -> Self {
+        let bend = dice.uniform(5.0, 11.0);
+        // Bends are wide: sampled coarsely, they are cheap to ask for at every texel.
+        let bends = [dice.bits(), dice.bits(), dice.bits()]
+            .map(|seed| Raster::from_fn(grid.coarser(8.0), |p| bend * noise(seed, p.x / 38.0, p.y / 38.0)));
         Self {
             thumb_root: Point::new(dice.normal(52.0, 4.0), dice.normal(36.0, 5.0)),
-            slants: [dice.normal(0.12, 0.14), dice.normal(0.75, 0.16)],
-            bends: [dice.bits(), dice.bits(), dice.bits()],
-            bend: dice.uniform(5.0, 11.0),
+            slants: [(0.12, 0.14), (0.75, 0.16)].map(|(mean, spread)| sin_cos(dice.normal(mean, spread)).into()),
+            bends,
         }
     }
 
     /// The three regions at `p`: thumb ball, little-finger ball, below the fingers. Weights sum to one.
     pub(super) fn regions(&self, p: Point) -> [Region; 3] {
-        let bent = |seed: u32| self.bend * noise(seed, p.x / 38.0, p.y / 38.0);
+        let bent = |region: usize| self.bends[region].sample(p);
         let spoke = p - self.thumb_root;
         let thumb = Region {
             // Straightened around the root: exact enough for noise that only has to run along circles.
             along: spoke.y - 0.5 * spoke.x,
-            across: spoke.length() + bent(self.bends[0]),
+            across: spoke.length() + bent(0),
             weight: smoothstep(-8.0, 14.0, p.x) * smoothstep(-22.0, 2.0, p.y),
         };
-        let slanted = |slant: f32, bend: u32| {
-            let (sine, cosine) = sin_cos(slant);
+        let slanted = |[sine, cosine]: [f32; 2], bend: usize| {
             (p.x * cosine + p.y * sine, p.y * cosine - p.x * sine + bent(bend))
         };
-        let (along, across) = slanted(self.slants[1], self.bends[1]);
+        let (along, across) = slanted(self.slants[1], 1);
         let low = smoothstep(-14.0, 16.0, p.y) * (1.0 - thumb.weight);
         let little = Region { along, across, weight: low };
-        let (along, across) = slanted(self.slants[0], self.bends[2]);
+        let (along, across) = slanted(self.slants[0], 2);
         let fingers = Region { along, across, weight: 1.0 - thumb.weight - low };
         [thumb, little, fingers]
     }

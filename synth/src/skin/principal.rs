@@ -51,12 +51,12 @@ fn topology(dice: &mut Dice) -> Topology {
 fn lines(dice: &mut Dice) -> Vec<Line> {
     let topology = topology(dice);
     let mut near = |x: f32, y: f32, spread: f32| Point::new(dice.normal(x, spread), dice.normal(y, spread));
-    let start = near(40.0, -14.0, 2.2);
-    let life = [start, near(21.0, -13.0, 3.0), near(3.0, 9.0, 4.0), near(6.0, 54.0, 5.0)];
-    let apart = if topology == Topology::Bridge { near(0.0, -6.0, 1.2) } else { near(0.0, 0.0, 0.4) };
-    let end = if topology == Topology::Sydney { near(-43.0, 8.0, 3.0) } else { near(-21.0, 11.0, 6.0) };
-    let head = [start + apart, near(21.0, -15.0, 2.5), near(-2.0, -5.0, 4.0), end];
-    let heart = [near(-43.0, -15.0, 3.0), near(-22.0, -12.0, 3.5), near(3.0, -17.0, 4.0), near(17.0, -36.0, 5.0)];
+    let start = near(40.0, -13.0, 3.2);
+    let life = [start, near(20.0, -12.0, 4.0), near(3.0, 10.0, 5.5), near(6.0, 54.0, 7.0)];
+    let apart = if topology == Topology::Bridge { near(0.0, -6.5, 1.5) } else { near(0.0, 0.0, 0.5) };
+    let end = if topology == Topology::Sydney { near(-43.0, 8.0, 5.0) } else { near(-21.0, 12.0, 9.0) };
+    let head = [start + apart, near(20.0, -14.0, 4.0), near(-2.0, -4.0, 5.5), end];
+    let heart = [near(-43.0, -14.0, 4.5), near(-22.0, -12.0, 5.0), near(3.0, -17.0, 5.5), near(16.0, -35.0, 6.5)];
     let fork = [head[2].mix(head[3], 0.3), head[2].mix(head[3], 0.6), near(-14.0, 18.0, 3.0), near(-18.0, 30.0, 5.0)];
     let cross = [near(-14.0, 6.0, 4.0), near(-6.0, -4.0, 3.0), near(4.0, -14.0, 3.0), near(10.0, -22.0, 4.0)];
     let bridge = [start, start + apart * 0.3, start + apart * 0.7, start + apart];
@@ -71,6 +71,11 @@ fn lines(dice: &mut Dice) -> Vec<Line> {
     }
     if dice.chance(0.6) {
         lines.push(minor(fate, dice));
+    }
+    for y in [57.0, 62.5] {
+        let wrist = [(-34.0, y), (-12.0, y + 2.5), (12.0, y + 2.5), (32.0, y - 1.0)];
+        let controls = wrist.map(|(x, y)| Point::new(dice.normal(x, 3.0), dice.normal(y, 1.0)));
+        lines.push(minor(controls, dice));
     }
     lines
 }
