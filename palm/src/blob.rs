@@ -31,11 +31,20 @@ impl Blob {
         within && self.filled.bytes()[y as usize * width as usize + x as usize] > 0
     }
 
-    /// Share of the contour that runs along the picture's edge.
-    pub(crate) fn edge_share(&self) -> f32 {
+    /// Length of the contour that runs along the picture's edge, in pixels.
+    pub(crate) fn edge_length(&self) -> f32 {
+        self.contour.iter().filter(|&&point| self.is_at_edge(point)).count() as f32
+    }
+
+    /// Greatest distance of the contour from the centre, not counting where it leaves the picture.
+    pub(crate) fn inner_reach(&self) -> f32 {
+        let inner = self.contour.iter().filter(|&&point| !self.is_at_edge(point));
+        inner.map(|&point| (point - self.centre).length()).fold(0.0, f32::max)
+    }
+
+    fn is_at_edge(&self, point: Point) -> bool {
         let (right, bottom) = (self.filled.width() as f32 - 2.0, self.filled.height() as f32 - 2.0);
-        let at_edge = |p: &&Point| p.x <= 1.0 || p.y <= 1.0 || p.x >= right || p.y >= bottom;
-        self.contour.iter().filter(at_edge).count() as f32 / self.contour.len() as f32
+        point.x <= 1.0 || point.y <= 1.0 || point.x >= right || point.y >= bottom
     }
 }
 

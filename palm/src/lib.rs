@@ -12,6 +12,7 @@ pub mod guidance;
 pub mod guided;
 mod layout;
 pub mod line_features;
+mod no_open_hand;
 pub mod orientation;
 pub mod outline;
 mod parameters;

@@ -11,8 +11,9 @@ pub(crate) const WORKING_SIDE: u32 = 384;
 
 /// Added to grey levels before taking logarithms, so that sensor noise near black does not count as contrast.
 pub(crate) const LOGARITHM_OFFSET: f32 = 8.0;
-/// Least difference between skin and background in grey levels: below it there is nothing to see.
-pub(crate) const SEGMENT_CONTRAST_MIN: f32 = 8.0;
+/// Least difference between skin and background in grey levels: below it there is nothing to see. A hand with less
+/// than [`CONTRAST_MIN`] is seen, but too dark.
+pub(crate) const SEGMENT_CONTRAST_MIN: f32 = 3.0;
 /// Window of the local means of skin and background, as a share of the working picture's longest side.
 pub(crate) const LOCAL_WINDOW: f32 = 0.25;
 /// Where between the local means of background and skin the hand's edge lies. Half is where a blurred edge stands.
@@ -37,8 +38,8 @@ pub(crate) const OPENING_RADIUS: f32 = 0.42;
 pub(crate) const DIGIT_LENGTH_MIN: f32 = 0.5;
 /// Least length of a digit in widths.
 pub(crate) const DIGIT_SLENDERNESS_MIN: f32 = 1.1;
-/// Most digits that a hand and clutter at the wrist yield; more is no hand.
-pub(crate) const DIGITS_MAX: usize = 9;
+/// Most digits that one hand and clutter at its wrist yield.
+pub(crate) const DIGITS_MAX: usize = 8;
 /// Smoothing of contours, standard deviation in contour points.
 pub(crate) const CONTOUR_SIGMA: f32 = 2.0;
 
@@ -50,8 +51,6 @@ pub(crate) const SQUARE_SIDE: f32 = 1.5;
 pub(crate) const SQUARE_GAP: f32 = 0.2;
 /// Depth below the tangent at which a valley's two sides give its middle, in valley lines.
 pub(crate) const VALLEY_DEPTH: f32 = 0.08;
-/// Least share of the palm square's edge that must lie on the hand.
-pub(crate) const SQUARE_ON_HAND_MIN: f32 = 0.95;
 
 /// A proportion of hands, in valley lines from the index-middle valley: mean and standard deviation.
 pub(crate) struct Proportion {
@@ -64,23 +63,97 @@ const fn about(mean: f32, deviation: f32) -> Proportion {
 }
 
 /// What an open hand looks like in its own frame (x towards the little finger, y towards the wrist, in valley lines of
-/// about 42 mm), from the anatomy above with fingers spread by 0 to 25 degrees; deviations are generous, because they
-/// must hold for every hand, tilt and spread, and need only tell a hand from what is none.
+/// about 42 mm): means of `volar-synth`'s hands, which follow the anatomy above (n = 80), moved half-way towards a
+/// thinner palm and fingers spread wider where hands differ most. Deviations are generous: they must hold for every
+/// hand, tilt and spread, and need only tell a hand from what is none.
 pub(crate) const PROPORTIONS: [Proportion; 14] = [
     about(1.1, 0.2),   // valley line, in inscribed radii
-    about(0.4, 0.25),  // palm centre, x
-    about(0.95, 0.3),  // palm centre, y
-    about(-0.5, 0.35), // thumb-index valley, x
-    about(0.9, 0.35),  // thumb-index valley, y
-    about(0.5, 0.12),  // middle-ring valley, x
-    about(-0.05, 0.15), // middle-ring valley, y
-    about(-1.4, 0.6),  // thumb's tip, x
-    about(0.0, 0.7),   // thumb's tip, y
-    about(-1.6, 0.4),  // index finger's tip, y
-    about(-1.9, 0.4),  // middle finger's tip, y
-    about(-1.7, 0.4),  // ring finger's tip, y
-    about(1.7, 0.5),   // little finger's tip, x
-    about(-1.1, 0.4),  // little finger's tip, y
+    about(0.6, 0.2),   // palm centre, x
+    about(1.15, 0.3),  // palm centre, y
+    about(-0.3, 0.25), // thumb-index valley, x
+    about(0.95, 0.25), // thumb-index valley, y
+    about(0.5, 0.08),  // middle-ring valley, x
+    about(-0.1, 0.1),  // middle-ring valley, y
+    about(-1.3, 0.35), // thumb's tip, x
+    about(0.65, 0.4),  // thumb's tip, y
+    about(-1.2, 0.3),  // index finger's tip, y
+    about(-1.6, 0.3),  // middle finger's tip, y
+    about(-1.45, 0.3), // ring finger's tip, y
+    about(1.3, 0.3),   // little finger's tip, x
+    about(-1.0, 0.25), // little finger's tip, y
 ];
 /// Greatest mean square deviation of a hand from [`PROPORTIONS`].
 pub(crate) const FIT_MAX: f32 = 3.0;
+
+// Quality. `volar-synth` renders what must be refused; the limits lie between it and good presentations.
+
+/// Grey level from which on a pixel is as bright as the sensor can tell.
+pub(crate) const CLIPPED: u8 = 250;
+/// More of the palm than this clipped is too bright.
+pub(crate) const BRIGHT_CLIPPED: f32 = 0.15;
+/// Skin less than this many grey levels above the background is too dark.
+pub(crate) const CONTRAST_MIN: f32 = 14.0;
+/// Palm squares smaller than this share of the frame's shorter side are too far.
+pub(crate) const SIDE_SHARE_MIN: f32 = 0.165;
+/// Larger ones are too close.
+pub(crate) const SIDE_SHARE_MAX: f32 = 0.7;
+/// Palm squares of fewer pixels have lost the creases: 2.5 pixels of the region of interest from each.
+pub(crate) const SIDE_PIXELS_MIN: f32 = 51.0;
+/// More finger tips than this outside the frame are too close; two are lost when a large hand is a little askew.
+pub(crate) const TIPS_CUT_MAX: usize = 2;
+/// Distance from the contour at which grey is that of skin and background, in working pixels.
+pub(crate) const EDGE_REACH: f32 = 5.0;
+/// Hands with edges less sudden move.
+pub(crate) const SHARPNESS_MIN: f32 = 0.2;
+/// Hands that fit average proportions worse are tilted.
+pub(crate) const MISFIT_MAX: f32 = 1.0;
+/// Least share of the palm square's edge on the hand; a spread thumb leaves a gap.
+pub(crate) const ON_HAND_MIN: f32 = 0.6;
+/// Greatest change of light across the palm.
+pub(crate) const GRADIENT_MAX: f32 = 1.2;
+
+/// A property's value that is useless and one that could not be better.
+pub(crate) struct Mark {
+    useless: f32,
+    best: f32,
+}
+
+impl Mark {
+    /// 0 at useless or worse to 1 at best or better.
+    pub(crate) fn of(&self, value: f32) -> f32 {
+        ((value - self.useless) / (self.best - self.useless)).clamp(0.0, 1.0)
+    }
+}
+
+/// How each property is marked.
+pub(crate) struct Marks {
+    pub(crate) side_pixels: Mark,
+    pub(crate) contrast: Mark,
+    pub(crate) clipped: Mark,
+    pub(crate) gradient: Mark,
+    pub(crate) sharpness: Mark,
+    pub(crate) misfit: Mark,
+    pub(crate) on_hand: Mark,
+}
+
+pub(crate) const MARKS: Marks = Marks {
+    side_pixels: Mark { useless: 30.0, best: 140.0 },
+    contrast: Mark { useless: 5.0, best: 50.0 },
+    clipped: Mark { useless: 0.3, best: 0.0 },
+    gradient: Mark { useless: 1.6, best: 0.2 },
+    sharpness: Mark { useless: 0.1, best: 0.4 },
+    misfit: Mark { useless: 1.5, best: 0.3 },
+    on_hand: Mark { useless: 0.3, best: 0.95 },
+};
+
+// What is there when no open hand is.
+
+/// Length of the frame's edge that a hand's wrist takes, in inscribed radii; more of the hand there is off centre.
+pub(crate) const WRIST_AT_EDGE: f32 = 2.2;
+/// Inscribed radius of a hand that is too close to see, as a share of the frame's shorter side.
+pub(crate) const CLOSE_RADIUS: f32 = 0.27;
+/// Inscribed radius of one too far to tell.
+pub(crate) const FAR_RADIUS: f32 = 0.09;
+/// Something that reaches this far from its middle, in inscribed radii, without leaving the frame, is longish: closed
+/// fingers. A face reaches 1.4.
+pub(crate) const LONG_REACH: f32 = 1.9;

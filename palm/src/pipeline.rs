@@ -2,18 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 use volar_core::id::ModelId;
-use volar_core::template::{Quality, Template};
+use volar_core::template::{Position, Quality, Template};
 
-use crate::blob::blobs;
+use crate::blob::{Blob, blobs};
 use crate::contour::Contour;
 use crate::digits::digits;
-use crate::embedding::Embedder;
+use crate::embedding::{Embedder, EmbeddingError};
 use crate::frame::Frame;
 use crate::guidance::Guidance;
 use crate::layout::layout;
 use crate::orientation::orientation_fields;
 use crate::outline::{Outline, Point};
-use crate::parameters::WORKING_SIDE;
+use crate::no_open_hand::no_open_hand;
+use crate::parameters::{DIGITS_MAX, SECOND_HAND_DIGITS, SECOND_HAND_RADIUS, WORKING_SIDE};
+use crate::quality::measure;
 use crate::raster::Raster;
 use crate::roi::RegionOfInterest;
 use crate::segment::segment;
@@ -92,25 +94,55 @@ impl Pipeline {
         let Some(blob) = blobs.first() else { return Outcome::NoHand };
 
         let contour = Contour::smoothed(&blob.contour);
-        let mut outline = Outline { contour: drawable(&contour, scale), ..Outline::default() };
         let digits = digits(blob, &contour);
+        let mut outline = Outline { contour: drawable(&contour, scale), ..Outline::default() };
+        if is_second_hand(&blobs) || digits.len() > DIGITS_MAX {
+            return Outcome::Guidance { reason: Guidance::OneHand, outline };
+        }
         let Some(layout) = layout(blob, &contour, &digits) else {
-            return Outcome::Guidance { reason: Guidance::NotAHand, outline };
+            let reason = no_open_hand(&working, &segmented, blob, &contour, &digits);
+            return reason.map_or(Outcome::NoHand, |reason| Outcome::Guidance { reason, outline });
         };
+
         let square = Square::below(&layout).scaled(scale);
         outline.palm_square = Some(square.corners());
         outline.valleys = Some([layout.valleys[1], layout.valleys[3]].map(|valley| scaled(valley, scale)));
         let region = square.cut(&picture);
+        let measures = measure(&working, &segmented, blob, &contour, &layout, &square, &region);
+        if std::env::var("DBG").is_ok() { eprintln!("{measures:.2?}"); }
+        if let Some(reason) = measures.guidance() {
+            return Outcome::Guidance { reason, outline };
+        }
+        let quality = Quality::new(measures.quality()).expect("a share of one hundred");
+        if quality.value() < self.config.quality_min {
+            return Outcome::Guidance { reason: measures.worst(), outline };
+        }
+
         let position = layout.position(self.config.mirrored);
-        let quality = Quality::new(50).expect("range");
-        let embedding = self.embedder.embed(&region);
-        let orientations = orientation_fields(&region);
-        let (Ok(embedding), Ok(orientations)) = (embedding, orientations) else {
-            return Outcome::Guidance { reason: Guidance::TooDark, outline };
-        };
-        let template = Template { position, quality, embedding, orientations };
-        Outcome::Captured(Capture { template, quality, outline, region })
+        match self.template(&region, position, quality) {
+            Ok(template) => Outcome::Captured(Capture { template, quality, outline, region }),
+            // A palm without a single line is one that the sensor cannot see.
+            Err(_) => Outcome::Guidance { reason: Guidance::TooDark, outline },
+        }
     }
+
+    fn template(
+        &self,
+        region: &RegionOfInterest,
+        position: Position,
+        quality: Quality,
+    ) -> Result<Template, EmbeddingError> {
+        let embedding = self.embedder.embed(region)?;
+        let orientations = orientation_fields(region)?;
+        Ok(Template { position, quality, embedding, orientations })
+    }
+}
+
+/// Whether another region than the first has fingers too.
+fn is_second_hand(blobs: &[Blob]) -> bool {
+    let large = |blob: &&Blob| blob.radius >= SECOND_HAND_RADIUS * blobs[0].radius;
+    let fingers = |blob: &Blob| digits(blob, &Contour::smoothed(&blob.contour)).len();
+    blobs.iter().skip(1).filter(large).any(|blob| fingers(blob) >= SECOND_HAND_DIGITS)
 }
 
 /// Every second point of a contour, in a frame `scale` times as large: fine enough to draw.

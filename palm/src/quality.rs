@@ -1,11 +1,189 @@
 //! How good a capture is, and what the person can do better.
+//!
+//! Each property becomes a mark from 0 to 1 between a value that is useless and one that could not be better. The
+//! quality is their geometric mean, so that one bad property spoils it; guidance names the worst that a person can
+//! change.
 
+use crate::blob::Blob;
+use crate::contour::Contour;
 use crate::guidance::Guidance;
+use crate::layout::Layout;
+use crate::outline::Point;
+use crate::parameters::{
+    BRIGHT_CLIPPED, CLIPPED, CONTRAST_MIN, EDGE_REACH, GRADIENT_MAX, MARKS, MISFIT_MAX, ON_HAND_MIN, SHARPNESS_MIN,
+    SIDE_PIXELS_MIN, SIDE_SHARE_MAX, SIDE_SHARE_MIN, TIPS_CUT_MAX,
+};
+use crate::raster::Raster;
+use crate::roi::{PALM_SIDE, ROI_MARGIN, RegionOfInterest};
+use crate::segment::Segmented;
+use crate::square::Square;
 
-/// What was measured, and what it means.
-pub(crate) struct Judgement {
-    /// 0 to 100.
-    pub(crate) quality: u8,
-    /// What to change, if anything.
-    pub(crate) guidance: Option<Guidance>,
+/// What was measured of a capture.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measures {
+    /// Side of the palm square in pixels of the frame.
+    pub(crate) side_pixels: f32,
+    /// The same as a share of the frame's shorter side.
+    pub(crate) side_share: f32,
+    /// Share of the palm square's edge that lies on the hand.
+    pub(crate) on_hand: f32,
+    /// Whether all four corners lie in the frame.
+    pub(crate) in_frame: bool,
+    /// Finger tips at the frame's edge.
+    pub(crate) tips_cut: usize,
+    /// Skin above background in grey levels.
+    pub(crate) contrast: f32,
+    /// Share of the palm that is as bright as the sensor can tell.
+    pub(crate) clipped: f32,
+    /// Change of light from one side of the palm to the other, as a share of the light.
+    pub(crate) gradient: f32,
+    /// Length of the middle finger in valley lines.
+    pub(crate) fingers: f32,
+    /// How sudden the hand's edge is, 0 (smeared) to 1; where it is least so.
+    pub(crate) sharpness: f32,
+    /// Deviation from average proportions.
+    pub(crate) misfit: f32,
+}
+
+/// Measures a capture. `square` is in the frame's pixels, everything else in the working picture's.
+pub(crate) fn measure(
+    working: &Raster,
+    segmented: &Segmented,
+    blob: &Blob,
+    contour: &Contour,
+    layout: &Layout,
+    square: &Square,
+    region: &RegionOfInterest,
+) -> Measures {
+    let own = Square::below(layout);
+    let (width, height) = (working.width() as f32, working.height() as f32);
+    let edge = (0..64).map(|i| {
+        let along = (i % 16) as f32 / 16.0;
+        [own.at(along, 0.0), own.at(1.0, along), own.at(1.0 - along, 1.0), own.at(0.0, 1.0 - along)][i / 16]
+    });
+    let in_frame = |p: &Point| p.x >= 0.0 && p.y >= 0.0 && p.x <= width - 1.0 && p.y <= height - 1.0;
+    let cut = |p: &&Point| p.x < 3.0 || p.y < 3.0 || p.x > width - 4.0 || p.y > height - 4.0;
+    let tip = layout.own(layout.tips[2]);
+    Measures {
+        side_pixels: square.side(),
+        side_share: own.side() / width.min(height),
+        on_hand: edge.filter(|&point| blob.contains(point)).count() as f32 / 64.0,
+        in_frame: own.corners().iter().all(in_frame),
+        tips_cut: layout.tips.iter().filter(cut).count(),
+        contrast: segmented.skin - segmented.background,
+        clipped: clipped(region),
+        gradient: gradient(region),
+        fingers: -tip.y,
+        sharpness: sharpness(working, contour),
+        misfit: layout.misfit,
+    }
+}
+
+impl Measures {
+    /// What a person should change, the most basic first; `None` if the capture will do.
+    pub(crate) fn guidance(&self) -> Option<Guidance> {
+        let faults = [
+            (self.contrast < CONTRAST_MIN, Guidance::TooDark),
+            (self.clipped > BRIGHT_CLIPPED, Guidance::TooBright),
+            (self.side_share > SIDE_SHARE_MAX || self.tips_cut > TIPS_CUT_MAX, Guidance::Further),
+            (!self.in_frame, Guidance::Centre),
+            (self.side_share < SIDE_SHARE_MIN || self.side_pixels < SIDE_PIXELS_MIN, Guidance::Closer),
+            (self.sharpness < SHARPNESS_MIN, Guidance::HoldStill),
+            (self.misfit > MISFIT_MAX || self.on_hand < ON_HAND_MIN || self.gradient > GRADIENT_MAX, Guidance::Flatter),
+        ];
+        faults.into_iter().find_map(|(is_so, reason)| is_so.then_some(reason))
+    }
+
+    /// Quality, 0 to 100.
+    pub(crate) fn quality(&self) -> u32 {
+        let marks = self.marks();
+        let logarithms: f32 = marks.iter().map(|(mark, _)| mark.max(0.01).ln()).sum();
+        (100.0 * (logarithms / marks.len() as f32).exp()).round() as u32
+    }
+
+    /// What to change about the property with the lowest mark.
+    pub(crate) fn worst(&self) -> Guidance {
+        let worst = self.marks().into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+        worst.expect("there are seven marks").1
+    }
+
+    /// Each property's mark, 0 to 1, and what would better it.
+    fn marks(&self) -> [(f32, Guidance); 7] {
+        [
+            (MARKS.side_pixels.of(self.side_pixels), Guidance::Closer),
+            (MARKS.contrast.of(self.contrast), Guidance::TooDark),
+            (MARKS.clipped.of(self.clipped), Guidance::TooBright),
+            (MARKS.gradient.of(self.gradient), Guidance::Flatter),
+            (MARKS.sharpness.of(self.sharpness), Guidance::HoldStill),
+            (MARKS.misfit.of(self.misfit), Guidance::Flatter),
+            (MARKS.on_hand.of(self.on_hand), Guidance::Flatter),
+        ]
+    }
+}
+
+/// Contrast across two pixels of the hand's edge, as a share of that across [`EDGE_REACH`] to each side; of the tenth
+/// of the contour where it is lowest. Motion smears the edges that lie across it.
+pub(crate) fn sharpness(working: &Raster, contour: &Contour) -> f32 {
+    let (width, height) = (working.width() as usize, working.height() as usize);
+    let bytes = working.bytes();
+    let grey = |point: Point| {
+        let (x, y) = (point.x.clamp(0.0, width as f32 - 1.001), point.y.clamp(0.0, height as f32 - 1.001));
+        let (column, row) = (x as usize, y as usize);
+        let (right, down) = (x - column as f32, y - row as f32);
+        let at = |row: usize, column: usize| f32::from(bytes[row.min(height - 1) * width + column.min(width - 1)]);
+        let upper = at(row, column) * (1.0 - right) + at(row, column + 1) * right;
+        let lower = at(row + 1, column) * (1.0 - right) + at(row + 1, column + 1) * right;
+        upper * (1.0 - down) + lower * down
+    };
+    let inner = |p: &Point| {
+        let margin = EDGE_REACH + 1.0;
+        p.x > margin && p.y > margin && p.x < width as f32 - margin && p.y < height as f32 - margin
+    };
+    let length = contour.len();
+    let mut steepness: Vec<f32> = (0..length)
+        .step_by(2)
+        .filter(|&i| inner(&contour.at(i)))
+        .filter_map(|i| {
+            let normal = (contour.at(i + 3) - contour.at(i + length - 3 % length)).unit().turned();
+            let across = |reach: f32| {
+                (grey(contour.at(i) + normal * reach) - grey(contour.at(i) - normal * reach)).abs()
+            };
+            let whole = across(EDGE_REACH);
+            // Where something bright touches the hand there is no edge to judge.
+            (whole >= CONTRAST_MIN).then(|| (across(1.0) / whole).min(1.0))
+        })
+        .collect();
+    let tenth = steepness.len() / 10;
+    if steepness.is_empty() {
+        return 0.0;
+    }
+    *steepness.select_nth_unstable_by(tenth, f32::total_cmp).1
+}
+
+/// Pixels of the palm square, without its margins, by row and column.
+fn palm(region: &RegionOfInterest) -> impl Iterator<Item = (f32, f32, u8)> {
+    (0..PALM_SIDE * PALM_SIDE).map(|i| {
+        let (row, column) = (i / PALM_SIDE, i % PALM_SIDE);
+        (row as f32, column as f32, region.pixel(row + ROI_MARGIN, column + ROI_MARGIN))
+    })
+}
+
+fn clipped(region: &RegionOfInterest) -> f32 {
+    palm(region).filter(|&(_, _, pixel)| pixel >= CLIPPED).count() as f32 / (PALM_SIDE * PALM_SIDE) as f32
+}
+
+/// Slope of the plane that fits the palm's light best, over its mean.
+fn gradient(region: &RegionOfInterest) -> f32 {
+    let middle = (PALM_SIDE as f32 - 1.0) / 2.0;
+    let (mut sum, mut down, mut right) = (0.0_f64, 0.0_f64, 0.0_f64);
+    for (row, column, pixel) in palm(region) {
+        sum += f64::from(pixel);
+        down += f64::from(pixel) * f64::from(row - middle);
+        right += f64::from(pixel) * f64::from(column - middle);
+    }
+    let side = PALM_SIDE as f64;
+    // The sum of squared distances from the middle of a row, over all rows.
+    let spread = side * side * (side * side - 1.0) / 12.0;
+    let mean = (sum / (side * side)).max(1.0);
+    ((down / spread).hypot(right / spread) * side / mean) as f32
 }
