@@ -1,0 +1,173 @@
+//! The matcher's configuration: a TOML file, typed here and checked once.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use volar_core::id::GalleryId;
+use volar_service::cli::ServiceConfig;
+use volar_service::config::Resolve;
+use volar_service::process::ProcessConfig;
+use volar_service::server::ServerConfig;
+use volar_service::telemetry::TelemetryConfig;
+use volar_service::tls::TlsConfig;
+
+use crate::decision::{DecisionPolicy, PolicyError};
+use crate::lockout::{LockoutPolicy, LockoutPolicyError};
+use crate::parameters::SEARCH_QUEUE;
+
+/// Every setting with its default and meaning, as `--print-default-config` prints it.
+pub const DEFAULTS: &str = include_str!("../default-config.toml");
+
+/// The configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The vault's address, `https://host:port`.
+    pub vault: String,
+    /// The galleries to serve, all of the certificate's tenant.
+    pub galleries: Vec<GalleryId>,
+    /// Where to listen.
+    pub server: ServerConfig,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Operating points.
+    #[serde(default)]
+    pub decision: DecisionPolicy,
+    /// Lock-out of lanes.
+    #[serde(default)]
+    pub lockout: LockoutPolicy,
+    /// Threads for searches.
+    #[serde(default)]
+    pub search: SearchConfig,
+    /// Hardening.
+    #[serde(default)]
+    pub process: ProcessConfig,
+    /// Logs and metrics.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+}
+
+/// `[search]` in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchConfig {
+    /// Threads; 0 for one a core.
+    pub threads: usize,
+    /// Searches that may wait for a thread; further ones are refused with MATCHER_BUSY.
+    pub queue: usize,
+}
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self { threads: 0, queue: SEARCH_QUEUE }
+    }
+}
+
+/// Why settings that parse cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SettingError {
+    /// Nothing to serve.
+    #[error("galleries is empty; name at least one, such as galleries = [\"members\"]")]
+    NoGallery,
+    /// One gallery named twice.
+    #[error("galleries names \"{0}\" twice")]
+    GalleryTwice(GalleryId),
+    /// Too many threads, or no queue.
+    #[error("search.{setting} is {found}, must be {rule}")]
+    Search {
+        /// Which setting.
+        setting: &'static str,
+        /// Number configured.
+        found: usize,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// Operating points.
+    #[error(transparent)]
+    Decision(#[from] PolicyError),
+    /// Lock-out.
+    #[error(transparent)]
+    Lockout(#[from] LockoutPolicyError),
+}
+
+impl Config {
+    /// Checks what single settings cannot tell.
+    pub fn check(&self) -> Result<(), SettingError> {
+        if self.galleries.is_empty() {
+            return Err(SettingError::NoGallery);
+        }
+        for (number, gallery) in self.galleries.iter().enumerate() {
+            if self.galleries[..number].contains(gallery) {
+                return Err(SettingError::GalleryTwice(gallery.clone()));
+            }
+        }
+        let SearchConfig { threads, queue } = self.search;
+        if threads > 1_024 {
+            return Err(SettingError::Search { setting: "threads", found: threads, rule: "0 to 1,024" });
+        }
+        if !(1..=65_536).contains(&queue) {
+            return Err(SettingError::Search { setting: "queue", found: queue, rule: "1 to 65,536" });
+        }
+        self.decision.check()?;
+        Ok(self.lockout.check()?)
+    }
+}
+
+impl Resolve for Config {
+    fn resolve(&mut self, folder: &Path) {
+        self.tls.resolve(folder);
+    }
+}
+
+impl ServiceConfig for Config {
+    fn process(&self) -> ProcessConfig {
+        self.process
+    }
+
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.check().map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_printed_defaults_are_the_defaults() {
+        let config = parse(DEFAULTS).expect("valid");
+        assert_eq!(config.decision, DecisionPolicy::default());
+        assert_eq!(config.lockout, LockoutPolicy::default());
+        assert_eq!(config.search, SearchConfig::default());
+        assert_eq!(config.process, ProcessConfig::default());
+        assert_eq!(config.telemetry, TelemetryConfig::default());
+    }
+
+    #[test]
+    fn unusable_settings_say_what_to_do() {
+        for (from, to, says) in [
+            ("[\"members\"]", "[]", "name at least one"),
+            ("[\"members\"]", "[\"a\", \"a\"]", "twice"),
+            ("[\"members\"]", "[\"A\"]", "a-z"),
+            ("admit_fpir = 0.0001", "admit_fpir = 0.1", "must be the laxer one"),
+            ("admit_fpir = 0.0001", "admit_fpir = 0.0", "above 0"),
+            ("admit_fpir = 0.0001", "admit_score = 5.0", "unknown field"),
+            ("quality_min = 20", "quality_min = 101", "0 to 100"),
+            ("verified_palms = 50", "verified_palms = 0", "1 to 1000"),
+            ("failures = 5", "failures = 9", "800-63B-4"),
+            ("first_seconds = 30", "first_seconds = 1", "at least 30"),
+            ("queue = 64", "queue = 0", "search.queue"),
+        ] {
+            let text = DEFAULTS.replace(from, to);
+            assert_ne!(text, DEFAULTS, "{from} is a line of the defaults");
+            let error = parse(&text).expect_err(to);
+            assert!(error.contains(says), "{to}: {error}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Between the wire contract and this crate's types. What comes from outside is checked here, and wire messages that
+//! held a template are wiped.
+
+use std::time::Duration;
+
+use prost::Message;
+use tonic::Code;
+use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId, SubjectId};
+use volar_core::secret::Key;
+use volar_core::template::{
+    PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality, REFERENCES_PER_PALM_MAX, Reference,
+    TemplateError,
+};
+use volar_core::ticket::{Purpose, TicketKey};
+use volar_proto::v1;
+use volar_service::fault::Fault;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::decision::Decision;
+use crate::duplicates::{Finding, Verdict};
+use crate::feed::{Change, Event, Item, Start};
+use crate::identify::{Answer, Call};
+use crate::index::IndexedPalm;
+use crate::replay::Digest;
+use crate::tickets::SealingKey;
+
+/// Why a message cannot be taken.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum MessageError {
+    /// A field breaks a rule.
+    #[error("{field} {rule}")]
+    Field {
+        /// Its path in the message.
+        field: &'static str,
+        /// What it must be.
+        rule: String,
+    },
+    /// A template breaks a rule.
+    #[error("{field}: {source}")]
+    Template {
+        /// Its path in the message.
+        field: &'static str,
+        /// Which rule.
+        source: TemplateError,
+    },
+}
+
+impl From<MessageError> for Fault {
+    fn from(error: MessageError) -> Self {
+        let (reason, field) = match &error {
+            MessageError::Field { field, .. } => ("FIELD_INVALID", *field),
+            MessageError::Template { field, .. } => ("TEMPLATE_INVALID", *field),
+        };
+        Self::new(Code::InvalidArgument, reason, error.to_string()).with("field", field)
+    }
+}
+
+/// Checks a call.
+pub fn call(request: v1::IdentifyRequest) -> Result<Call, MessageError> {
+    let purpose = match request.purpose() {
+        v1::Purpose::Admission => Purpose::Admission,
+        v1::Purpose::Withdrawal => Purpose::Withdrawal,
+        v1::Purpose::Unspecified => return Err(field("purpose", "must be ADMISSION or WITHDRAWAL")),
+    };
+    Ok(Call {
+        id: parse::<IdempotencyId>("idempotency_id", &request.idempotency_id)?,
+        gallery: parse::<GalleryId>("gallery", &request.gallery)?,
+        lane: parse::<LaneId>("lane", &request.lane)?,
+        purpose,
+        generation: request.generation,
+        model: parse::<ModelId>("model", &request.model)?,
+        probe: request.probe.ok_or_else(|| field("probe", "is missing")).and_then(probe)?,
+    })
+}
+
+/// SHA-256 of a call's body, so that a repeat is told from another call under its id.
+pub fn digest(request: &v1::IdentifyRequest) -> Digest {
+    let body = Zeroizing::new(request.encode_to_vec());
+    let digest = ring::digest::digest(&ring::digest::SHA256, &body);
+    digest.as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+/// An answer as it travels.
+pub fn response(answer: Answer) -> v1::IdentifyResponse {
+    let decision = match answer.decision {
+        Decision::Admitted(_) => v1::Decision::Admitted,
+        Decision::StepUp => v1::Decision::StepUp,
+        Decision::NoMatch => v1::Decision::NoMatch,
+        Decision::Retry => v1::Decision::Retry,
+        Decision::Rejected => v1::Decision::Rejected,
+    };
+    let (ticket_id, ticket) = answer.ticket.map(|(id, sealed)| (id.to_string(), sealed)).unwrap_or_default();
+    v1::IdentifyResponse {
+        decision: decision.into(),
+        reason: answer.reason.as_str().to_owned(),
+        ticket,
+        ticket_id,
+        decided_at_unix_ms: answer.decided_at.unix_milliseconds(),
+        retry_after_ms: answer.retry_after.map_or(0, milliseconds),
+    }
+}
+
+/// Checks an item of the feed; none if it is of a kind that this version does not know.
+pub fn item(response: v1::FollowResponse) -> Result<Option<Item>, MessageError> {
+    use v1::follow_response::Item as Wire;
+    Ok(match response.item {
+        None => None,
+        Some(Wire::Start(start)) => Some(Item::Start(Start {
+            feed_id: start.feed_id,
+            generation: start.generation,
+            model: parse("start.model", &start.model)?,
+            last_sequence: start.last_sequence,
+        })),
+        Some(Wire::CaughtUp(caught_up)) => Some(Item::CaughtUp(caught_up.last_sequence)),
+        Some(Wire::TicketKey(key)) => Some(Item::TicketKey(ticket_key(key)?)),
+        Some(Wire::Event(event)) => Some(Item::Event(self::event(event)?)),
+    })
+}
+
+/// A verdict as it travels. Everything but the idempotency id, which depends on the rest.
+pub fn verdict(gallery: &GalleryId, verdict: &Verdict) -> v1::ReportVerdictRequest {
+    use v1::report_verdict_request::Verdict as Wire;
+    v1::ReportVerdictRequest {
+        idempotency_id: String::new(),
+        gallery: gallery.to_string(),
+        sequence: verdict.sequence,
+        verdict: Some(match verdict.finding {
+            Finding::Clear => Wire::Clear(v1::Clear {}),
+            Finding::Suspected(duplicate) => Wire::SuspectedDuplicate(v1::SuspectedDuplicate {
+                of_subject_id: duplicate.of.as_bytes().to_vec(),
+                score: duplicate.score.value(),
+            }),
+        }),
+    }
+}
+
+fn event(event: v1::FeedEvent) -> Result<Event, MessageError> {
+    use v1::feed_event::Change as Wire;
+    let subject: [u8; 16] =
+        event.subject_id.as_slice().try_into().map_err(|_| field("event.subject_id", "must have 16 bytes"))?;
+    let change = match event.change {
+        None => return Err(field("event", "holds a change that this version does not know; update the matcher")),
+        Some(Wire::Activated(_)) => Change::Activated,
+        Some(Wire::Erased(_)) => Change::Erased,
+        Some(Wire::Held(_)) => Change::Held,
+        Some(Wire::Enrolled(enrolled)) => enrolled_change(enrolled)?,
+    };
+    Ok(Event { sequence: event.sequence, subject: SubjectId::from_bytes(subject), change })
+}
+
+fn enrolled_change(enrolled: v1::SubjectEnrolled) -> Result<Change, MessageError> {
+    let verdict_wanted = enrolled.verdict_wanted;
+    let (mut palms, mut probes) = (Vec::<IndexedPalm>::new(), Vec::new());
+    for palm in enrolled.palms {
+        let position = match palm.position() {
+            v1::PalmPosition::Left => Position::Left,
+            v1::PalmPosition::Right => Position::Right,
+            v1::PalmPosition::Unspecified => return Err(template("palms.position", TemplateError::Position)),
+        };
+        if palms.iter().any(|earlier| earlier.position == position) {
+            return Err(field("palms.position", format!("is {position} twice")));
+        }
+        let found = palm.references.len();
+        if !(1..=REFERENCES_PER_PALM_MAX).contains(&found) {
+            return Err(template("palms.references", TemplateError::References { found }));
+        }
+        let references = palm.references.into_iter().map(reference).collect::<Result<_, _>>()?;
+        palms.push(IndexedPalm { position, references });
+        match palm.probe {
+            Some(wire) if verdict_wanted => probes.push(probe(wire)?),
+            None if verdict_wanted => return Err(field("palms.probe", "is missing though a verdict is wanted")),
+            _ => {}
+        }
+    }
+    if palms.is_empty() {
+        return Err(field("palms", "is empty"));
+    }
+    Ok(Change::Enrolled { palms, probes: verdict_wanted.then_some(probes) })
+}
+
+fn reference(mut wire: v1::Reference) -> Result<Reference, MessageError> {
+    let made = || {
+        Ok(Reference {
+            embedding: ProtectedEmbedding::from_untrusted(&wire.embedding)
+                .map_err(|source| template("references.embedding", source))?,
+            code: ProtectedCode::from_untrusted(&wire.orientation_code)
+                .map_err(|source| template("references.orientation_code", source))?,
+            quality: Quality::new(wire.quality).map_err(|source| template("references.quality", source))?,
+        })
+    };
+    let reference = made();
+    wire.embedding.zeroize();
+    wire.orientation_code.zeroize();
+    reference
+}
+
+fn probe(mut wire: v1::Probe) -> Result<Probe, MessageError> {
+    let made = || {
+        let found = wire.orientation_codes.len();
+        if !(1..=PROBE_CODES_MAX).contains(&found) {
+            return Err(template("probe.orientation_codes", TemplateError::ProbeCodes { found }));
+        }
+        let codes = wire.orientation_codes.iter().map(|code| ProtectedCode::from_untrusted(code));
+        Ok(Probe {
+            embedding: ProtectedEmbedding::from_untrusted(&wire.embedding)
+                .map_err(|source| template("probe.embedding", source))?,
+            codes: codes
+                .collect::<Result<_, _>>()
+                .map_err(|source| template("probe.orientation_codes", source))?,
+            quality: Quality::new(wire.quality).map_err(|source| template("probe.quality", source))?,
+        })
+    };
+    let probe = made();
+    wire.embedding.zeroize();
+    wire.orientation_codes.zeroize();
+    probe
+}
+
+fn ticket_key(mut wire: v1::TicketKey) -> Result<SealingKey, MessageError> {
+    let key = Key::from_slice(&wire.key).ok_or_else(|| field("ticket_key.key", "must have 32 bytes"));
+    wire.key.zeroize();
+    if wire.ticket_lifetime_ms == 0 {
+        return Err(field("ticket_key.ticket_lifetime_ms", "must be above 0"));
+    }
+    let lifetime = Duration::from_millis(wire.ticket_lifetime_ms);
+    Ok(SealingKey { key: TicketKey { epoch: wire.epoch, key: key? }, lifetime })
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(name: &'static str, text: &str) -> Result<T, MessageError> {
+    text.parse().map_err(|error: T::Err| field(name, format!("is not acceptable: {error}")))
+}
+
+fn field(field: &'static str, rule: impl Into<String>) -> MessageError {
+    MessageError::Field { field, rule: rule.into() }
+}
+
+fn template(field: &'static str, source: TemplateError) -> MessageError {
+    MessageError::Template { field, source }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    // Rounded up: a caller who waits this long must find the door open.
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+

@@ -1,0 +1,291 @@
+//! Answering `Identify`: who may ask, what is asked, and what the answer does to lane, ticket and books.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tonic::{Code, Request, Response, Status};
+use volar_core::clock::{Clock, Timestamp};
+use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId, TenantId, TicketId};
+use volar_core::log_safe::log_safe;
+use volar_core::randomness::Randomness;
+use volar_core::template::Probe;
+use volar_core::ticket::{Purpose, Ticket};
+use volar_proto::v1;
+use volar_proto::v1::identification_service_server::IdentificationService;
+use volar_service::fault::Fault;
+use volar_service::identity::{Peer, Role};
+
+use crate::convert;
+use crate::decision::{Decision, Reason};
+use crate::gallery::{Gallery, GalleryError, Identified};
+use crate::lockout::{Held, Lane, Lockout, Try};
+use crate::parameters::{BUSY_RETRY, NOT_READY_RETRY};
+use crate::pool::{PoolError, SearchPool};
+use crate::replay::{Conflict, Entrance, Outcome, Replays};
+use crate::tickets::TicketKeys;
+
+/// A checked call.
+pub struct Call {
+    /// Made and kept by the caller.
+    pub id: IdempotencyId,
+    /// Where to search.
+    pub gallery: GalleryId,
+    /// The lane that the person stands at.
+    pub lane: LaneId,
+    /// What a ticket would be for.
+    pub purpose: Purpose,
+    /// Generation of the probe's protection.
+    pub generation: u32,
+    /// The probe's template model.
+    pub model: ModelId,
+    /// The palm.
+    pub probe: Probe,
+}
+
+/// The answer to a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// What is to happen.
+    pub decision: Decision,
+    /// Why.
+    pub reason: Reason,
+    /// With ADMITTED, and never otherwise: the ticket's id and its sealed form.
+    pub ticket: Option<(TicketId, Vec<u8>)>,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// With REJECTED: how long the lane stays locked.
+    pub retry_after: Option<Duration>,
+}
+
+/// A gallery, and whether it has all it needs to answer.
+pub struct ServedGallery {
+    /// Its contents.
+    pub gallery: Arc<Gallery>,
+    /// From its follower.
+    pub ready: watch::Receiver<bool>,
+}
+
+/// Everything that answering needs.
+pub struct Matcher {
+    /// Whose galleries these are. Peers of other tenants are refused.
+    pub tenant: TenantId,
+    /// The galleries served.
+    pub galleries: HashMap<GalleryId, ServedGallery>,
+    /// Keys for tickets.
+    pub tickets: Arc<TicketKeys>,
+    /// Failures on each lane.
+    pub lockout: Arc<Lockout>,
+    /// Answers for repeats.
+    pub replays: Replays,
+    /// Where searches run.
+    pub pool: SearchPool,
+    /// Time of decisions.
+    pub clock: Arc<dyn Clock>,
+    /// For ticket ids and nonces.
+    pub randomness: Arc<dyn Randomness>,
+}
+
+impl Matcher {
+    /// Answers a call of `peer`.
+    pub async fn identify(self: &Arc<Self>, peer: Peer, request: v1::IdentifyRequest) -> Result<Answer, Fault> {
+        self.check_peer(&peer)?;
+        let digest = convert::digest(&request);
+        let call = convert::call(request)?;
+        check_purpose(peer.role, call.purpose)?;
+        let entrance = self.replays.enter(peer.clone(), call.id, digest, self.clock.now()).map_err(conflict)?;
+        let outcome = match entrance {
+            Entrance::Repeat(outcome) => outcome,
+            Entrance::First(turn) => {
+                let (outcome, matcher) = (turn.subscribe(), self.clone());
+                // A task of its own: a caller that hangs up must not keep its failure from being counted.
+                tokio::spawn(async move {
+                    let answer = matcher.attempt(peer, call).await;
+                    matcher.replays.settle(turn, answer);
+                });
+                outcome
+            }
+        };
+        settled(outcome).await
+    }
+
+    async fn attempt(&self, peer: Peer, call: Call) -> Result<Answer, Fault> {
+        let started = Instant::now();
+        let gallery = self.gallery(&call)?;
+        let purpose = call.purpose;
+        let answer = match self.begin(&peer, &call.lane)? {
+            Err(left) => self.answer(Decision::Rejected, Reason::LockedOut, Some(left)),
+            Ok(attempt) => {
+                let probe = call.probe;
+                let searched = self.pool.run(move || gallery.identify(&probe)).await.map_err(busy)?;
+                let identified = searched.map_err(|error| search_fault(&error))?;
+                let place = Place { gallery: call.gallery, peer, lane: call.lane, purpose };
+                self.conclude(identified, attempt, place)?
+            }
+        };
+        book(&answer, purpose, started.elapsed());
+        Ok(answer)
+    }
+
+    /// The gallery asked for, if it is served, ready, and comparable with the probe.
+    fn gallery(&self, call: &Call) -> Result<Arc<Gallery>, Fault> {
+        let served = self.galleries.get(&call.gallery).ok_or_else(|| {
+            let message = format!("this matcher does not serve gallery \"{}\"; add it to its galleries", call.gallery);
+            Fault::new(Code::NotFound, "GALLERY_UNKNOWN", message).with("gallery", &call.gallery)
+        })?;
+        let protection = served.gallery.protection().filter(|_| *served.ready.borrow()).ok_or_else(not_ready)?;
+        if call.generation != protection.generation {
+            let message = "the probe is protected under another key than the gallery; call GetProtection and capture again";
+            return Err(Fault::new(Code::FailedPrecondition, "PROTECTION_GENERATION_MISMATCH", message)
+                .with("generation", protection.generation));
+        }
+        if call.model != protection.model.model {
+            let message = "the probe comes from another template model than the gallery; update the device's software";
+            return Err(Fault::new(Code::FailedPrecondition, "MODEL_MISMATCH", message)
+                .with("model", &protection.model.model));
+        }
+        Ok(served.gallery.clone())
+    }
+
+    /// A try on the lane, or how long it stays locked.
+    fn begin(&self, peer: &Peer, lane: &LaneId) -> Result<Result<Try, Duration>, Fault> {
+        let lane = Lane {
+            tenant: peer.tenant.clone(),
+            site: peer.site.clone(),
+            device: peer.device.clone(),
+            lane: lane.clone(),
+        };
+        match self.lockout.begin(lane) {
+            Ok(attempt) => Ok(Ok(attempt)),
+            Err(Held::LockedOut(left)) => Ok(Err(left)),
+            Err(Held::Busy) => {
+                let message = "as many tries are under way on this lane as may fail; wait for their answers";
+                Err(Fault::new(Code::ResourceExhausted, "LANE_BUSY", message).retry_after(BUSY_RETRY))
+            }
+        }
+    }
+
+    /// Counts the try and makes the ticket.
+    fn conclude(&self, identified: Identified, attempt: Try, place: Place) -> Result<Answer, Fault> {
+        if let Some(top) = identified.top {
+            metrics::histogram!("volar_matcher_top_score_decades").record(f64::from(top.value()));
+        }
+        let mut answer = self.answer(identified.decision, identified.reason, None);
+        match identified.decision {
+            Decision::Admitted(subject) => {
+                let key = self.tickets.at(answer.decided_at).ok_or_else(not_ready)?;
+                let ticket = Ticket {
+                    id: TicketId::random(&*self.randomness),
+                    purpose: place.purpose,
+                    tenant: place.peer.tenant,
+                    gallery: place.gallery,
+                    subject,
+                    site: place.peer.site,
+                    device: place.peer.device,
+                    lane: place.lane,
+                    decided_at: answer.decided_at,
+                    expires_at: answer.decided_at.after(key.lifetime),
+                };
+                answer.ticket = Some((ticket.id, ticket.seal(&key.key, &*self.randomness)));
+                attempt.succeeded();
+            }
+            // An empty gallery compares nothing, so nothing was tried.
+            Decision::NoMatch if identified.reason == Reason::BelowThreshold => attempt.failed(),
+            _ => {}
+        }
+        Ok(answer)
+    }
+
+    fn answer(&self, decision: Decision, reason: Reason, retry_after: Option<Duration>) -> Answer {
+        Answer { decision, reason, ticket: None, decided_at: self.clock.now(), retry_after }
+    }
+
+    fn check_peer(&self, peer: &Peer) -> Result<(), Fault> {
+        if peer.tenant == self.tenant {
+            return Ok(());
+        }
+        let message = format!("this matcher serves tenant \"{}\" alone", self.tenant);
+        Err(Fault::new(Code::PermissionDenied, "TENANT_NOT_SERVED", message).with("tenant", &peer.tenant))
+    }
+}
+
+/// Where a decision holds.
+struct Place {
+    gallery: GalleryId,
+    peer: Peer,
+    lane: LaneId,
+    purpose: Purpose,
+}
+
+#[tonic::async_trait]
+impl IdentificationService for ArcMatcher {
+    async fn identify(&self, request: Request<v1::IdentifyRequest>) -> Result<Response<v1::IdentifyResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let answer = self.0.identify(peer, request.into_inner()).await?;
+        Ok(Response::new(convert::response(answer)))
+    }
+}
+
+/// A matcher as a gRPC service.
+#[derive(Clone)]
+pub struct ArcMatcher(pub Arc<Matcher>);
+
+/// Gates admit, kiosks withdraw, and neither does the other's: a gate must not be able to get anyone erased.
+fn check_purpose(role: Role, purpose: Purpose) -> Result<(), Fault> {
+    match (role, purpose) {
+        (Role::Gate, Purpose::Admission) | (Role::Kiosk, Purpose::Withdrawal) => Ok(()),
+        _ => {
+            let message = "gates ask with purpose ADMISSION, kiosks with purpose WITHDRAWAL, nobody else asks";
+            Err(Fault::new(Code::PermissionDenied, "PURPOSE_NOT_ALLOWED", message).with("role", role))
+        }
+    }
+}
+
+async fn settled(mut outcome: watch::Receiver<Outcome>) -> Result<Answer, Fault> {
+    let lost = || Fault::new(Code::Internal, "SEARCH_FAILED", "the search failed; try again");
+    let settled = outcome.wait_for(Option::is_some).await.map_err(|_| lost())?;
+    settled.clone().unwrap_or_else(|| Err(lost()))
+}
+
+fn book(answer: &Answer, purpose: Purpose, took: Duration) {
+    let purpose = match purpose {
+        Purpose::Admission => "admission",
+        Purpose::Withdrawal => "withdrawal",
+    };
+    let (decision, reason) = (answer.decision.as_str(), answer.reason.as_str());
+    metrics::histogram!("volar_matcher_identify_seconds").record(took.as_secs_f64());
+    metrics::counter!("volar_matcher_decisions_total", "purpose" => purpose, "decision" => decision, "reason" => reason)
+        .increment(1);
+    // The ticket's id and no subject: who passed stays between vault and ticket.
+    let ticket = answer.ticket.as_ref().map(|(id, _)| log_safe(id).to_string());
+    tracing::info!(purpose, decision, reason, ticket, milliseconds = took.as_secs_f64() * 1e3, "decided");
+}
+
+fn conflict(conflict: Conflict) -> Fault {
+    Fault::new(Code::AlreadyExists, "IDEMPOTENCY_CONFLICT", conflict.to_string()).with("field", "idempotency_id")
+}
+
+fn not_ready() -> Fault {
+    Fault::new(Code::Unavailable, "GALLERY_NOT_READY", "the gallery is still loading from the vault; try again")
+        .retry_after(NOT_READY_RETRY)
+}
+
+fn busy(error: PoolError) -> Fault {
+    match error {
+        PoolError::Busy => {
+            Fault::new(Code::ResourceExhausted, "MATCHER_BUSY", error.to_string()).retry_after(BUSY_RETRY)
+        }
+        PoolError::Failed => Fault::new(Code::Internal, "SEARCH_FAILED", error.to_string()),
+    }
+}
+
+fn search_fault(error: &GalleryError) -> Fault {
+    match error {
+        GalleryError::NotLoaded => not_ready(),
+        _ => {
+            tracing::error!(%error, "search failed");
+            Fault::new(Code::Internal, "SEARCH_FAILED", "the search failed; the log of the matcher says why")
+        }
+    }
+}

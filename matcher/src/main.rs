@@ -1,0 +1,35 @@
+//! `volar-matcher`: says whose palm a probe is. See `--help`.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use volar_matcher::config::{Config, DEFAULTS};
+use volar_matcher::processor::ONE_THREAD;
+use volar_matcher::server::run;
+use volar_service::cli::{self, Exit, ServeArguments};
+
+/// Searches galleries of protected palm templates, held in memory and fed by the vault, for gates and kiosks.
+#[derive(clap::Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+fn main() -> ExitCode {
+    let arguments: Arguments = cli::parse();
+    match hold_to_one_thread() {
+        Ok(()) => cli::serve::<Config, _>(arguments.serve, DEFAULTS, run),
+        Err(exit) => cli::report(Err(exit)),
+    }
+}
+
+/// OpenMP and OpenBLAS read these settings when they are loaded, before `main`: so set them and begin again.
+fn hold_to_one_thread() -> Result<(), Exit> {
+    #[allow(clippy::disallowed_methods)] // The edge of a process: what its libraries read, it must look at.
+    if ONE_THREAD.iter().all(|(name, value)| std::env::var_os(name).is_some_and(|found| found == *value)) {
+        return Ok(());
+    }
+    let error = Command::new("/proc/self/exe").args(std::env::args_os().skip(1)).envs(ONE_THREAD).exec();
+    Err(Exit::internal(format!("cannot begin again with {ONE_THREAD:?} set: {error}; set them and start again")))
+}

@@ -1,0 +1,73 @@
+//! Numbers that were chosen or measured, each with its reason. What an operator may set has its default here too.
+
+use std::time::Duration;
+
+use volar_core::template::{EMBEDDING_DIMENSIONS, REFERENCES_PER_PALM_MAX};
+
+/// Vectors in one FAISS segment (4 MiB). A removal moves at most this many rows, about half a millisecond, while
+/// searches wait; and one call of FAISS costs about a microsecond, which is little beside 4,096 inner products.
+pub const SEGMENT_ROWS: usize = 4_096;
+
+/// Palms whose orientation codes are compared after the search of embeddings, unless configured.
+pub const VERIFIED_PALMS: usize = 50;
+/// The most that may be configured: every code of every reference is compared, so time grows with it.
+pub const VERIFIED_PALMS_MAX: usize = 1_000;
+
+/// Share of strangers' searches that may admit somebody: 1 in 10,000, the false accept rate that the FIDO Alliance's
+/// Biometric Component Certification asks of a sensor. Here it holds for the whole gallery, whatever its size.
+pub const ADMIT_FPIR: f64 = 1e-4;
+/// Share of strangers' searches that may be asked for a second factor. Such a stranger still fails at that factor,
+/// so this one may be a hundred times the other; every mated search between the two is a customer not turned away.
+pub const STEP_UP_FPIR: f64 = 1e-2;
+/// Share of honest new enrolments that may go to a person's review for nothing. A review costs minutes, a missed
+/// duplicate lets one palm pay from two accounts.
+pub const DUPLICATE_FPIR: f64 = 1e-3;
+/// A second subject this near to the best, in decades of false match rate, makes the match ambiguous: the decision
+/// would rest on a likelihood ratio below 100. Equals the distance between the two default operating points, so at
+/// the admission threshold a second within it is one whom the step-up point would have recognised too.
+pub const CLOSE_SECOND_DECADES: f32 = 2.0;
+/// Captures of lower quality are not compared. The devices have a stricter limit of their own; this one holds against
+/// a device that has none.
+pub const QUALITY_MIN: u32 = 20;
+
+/// Failures in a row that lock a lane (NIST SP 800-63B-4, section 3.2.3: no more than five).
+pub const LOCKOUT_FAILURES: u32 = 5;
+/// The first lock-out (same section: at least 30 seconds, growing with each further failure).
+pub const LOCKOUT_FIRST: Duration = Duration::from_secs(30);
+/// The longest lock-out: a lane must come back within a quarter of an hour of its last misuse.
+pub const LOCKOUT_LONGEST: Duration = Duration::from_secs(15 * 60);
+/// Lanes remembered; the one that failed longest ago is forgotten first.
+pub const LANES_MAX: usize = 16_384;
+
+/// How long a repeat gets the first answer (`matcher.proto`).
+pub const REPLAY_TIME: Duration = Duration::from_secs(10 * 60);
+/// Answers kept for repeats, about half a kilobyte each; over 100 identifications a second for ten minutes. Past that
+/// the oldest goes first.
+pub const REPLAYS_MAX: usize = 65_536;
+
+/// Searches that may wait for a search thread, unless configured: at 5 ms each on two threads, the last waits 160 ms,
+/// longer than anyone should stand at a gate.
+pub const SEARCH_QUEUE: usize = 64;
+/// What a caller that met a full queue is told to wait.
+pub const BUSY_RETRY: Duration = Duration::from_millis(100);
+/// What a caller that met a gallery still loading is told to wait.
+pub const NOT_READY_RETRY: Duration = Duration::from_secs(1);
+
+/// Shortest and longest wait before the feed is followed again. The vault restarts in about a second.
+pub const FOLLOW_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// A stream's first item must come in this time.
+pub const FEED_START_TIME_MAX: Duration = Duration::from_secs(10);
+/// An acknowledgement or a verdict must be answered in this time.
+pub const REPORT_TIME_MAX: Duration = Duration::from_secs(5);
+/// Epochs of ticket keys kept: the present one, the next, and one that the vault may still be sealing with.
+pub const TICKET_EPOCHS_KEPT: usize = 3;
+
+/// Rows that are read so that `palms` distinct palms are certainly among them.
+pub const fn rows_for(palms: usize) -> usize {
+    palms * REFERENCES_PER_PALM_MAX
+}
+
+const _: () = assert!(ADMIT_FPIR < STEP_UP_FPIR, "admitting asks more than stepping up");
+const _: () = assert!(VERIFIED_PALMS <= VERIFIED_PALMS_MAX);
+const _: () = assert!(SEGMENT_ROWS * EMBEDDING_DIMENSIONS * 4 == 4 << 20, "a segment is 4 MiB");
+const _: () = assert!(LOCKOUT_FIRST.as_secs() >= 30 && LOCKOUT_FIRST.as_secs() <= LOCKOUT_LONGEST.as_secs());
