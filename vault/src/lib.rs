@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The vault keeps what must not get lost and must not get out: palm references, consents and payment references,
+//! sealed under keys that only it holds. It feeds matchers, hands protection keys to capture devices, turns admission
+//! tickets into payment references, and erases.
+//!
+//! - [`vault`] is the whole: keys, store and galleries, opened and checked. The flows are its methods:
+//!   [`enrollment`], [`feed`], [`checkout`], [`erasure`], [`admin`].
+//! - [`keys`], [`format`](mod@format) and [`store`] are what it stands on: where keys lie, how records are sealed,
+//!   where they are kept.
+//! - [`service`] speaks gRPC; `convert` alone knows both its messages and the vault's words.
+
+pub mod admin;
+pub mod checkout;
+pub mod config;
+mod convert;
+pub mod enrollment;
+pub mod erasure;
+pub mod error;
+pub mod feed;
+pub mod followers;
+pub mod format;
+mod group_sync;
+pub mod keys;
+pub mod parameters;
+mod payment;
+mod rows;
+pub mod server;
+pub mod service;
+pub mod store;
+pub mod vault;

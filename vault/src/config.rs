@@ -1,0 +1,262 @@
+//! The vault's configuration file.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use volar_core::id::{GalleryId, ModelId, TenantId};
+use volar_service::cli::ServiceConfig;
+use volar_service::config::{Resolve, resolve};
+use volar_service::process::ProcessConfig;
+use volar_service::server::ServerConfig;
+use volar_service::telemetry::TelemetryConfig;
+use volar_service::tls::TlsConfig;
+
+use crate::vault::{DamagedKeys, Settings};
+
+/// Every setting with its default and meaning.
+pub const DEFAULTS: &str = include_str!("default.toml");
+
+/// The file as parsed. [`DEFAULTS`] says what each setting means.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[tls]`
+    pub tls: TlsConfig,
+    /// `[keys]`
+    pub keys: KeysConfig,
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[[tenants]]`
+    pub tenants: Vec<TenantConfig>,
+    /// `[enrollment]`
+    #[serde(default)]
+    pub enrollment: EnrollmentConfig,
+    /// `[tickets]`
+    #[serde(default)]
+    pub tickets: TicketsConfig,
+    /// `[erasure]`
+    #[serde(default)]
+    pub erasure: ErasureConfig,
+    /// `[feed]`
+    #[serde(default)]
+    pub feed: FeedConfig,
+    /// `[process]`
+    #[serde(default)]
+    pub process: ProcessConfig,
+    /// `[telemetry]`
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+}
+
+/// `[keys]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysConfig {
+    /// The key file.
+    pub file: PathBuf,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Folder of the records.
+    pub folder: PathBuf,
+    /// The key table.
+    pub key_table: PathBuf,
+    /// Memory for caching, in MiB.
+    #[serde(default = "default_cache")]
+    pub cache_mib: u32,
+    /// Whether every record is read at start.
+    #[serde(default = "default_verify")]
+    pub verify_at_start: bool,
+}
+
+/// One of `[[tenants]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantConfig {
+    /// The tenant.
+    pub id: TenantId,
+    /// Its galleries.
+    pub galleries: Vec<GalleryConfig>,
+}
+
+/// One of a tenant's galleries.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GalleryConfig {
+    /// The gallery.
+    pub id: GalleryId,
+    /// The model of its references.
+    pub model: ModelId,
+}
+
+/// `[enrollment]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnrollmentConfig {
+    /// Matchers that must have searched for duplicates.
+    pub verdicts_required: usize,
+    /// Time to bind an announced payment.
+    pub payment_deadline_seconds: u64,
+}
+
+/// `[tickets]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TicketsConfig {
+    /// How long a ticket can be claimed.
+    pub lifetime_seconds: u64,
+}
+
+/// `[erasure]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ErasureConfig {
+    /// How long an erasure waits for matchers.
+    pub wait_milliseconds: u64,
+}
+
+/// `[feed]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedConfig {
+    /// How often idle followers hear from the vault.
+    pub heartbeat_milliseconds: u64,
+}
+
+impl Default for EnrollmentConfig {
+    fn default() -> Self {
+        Self { verdicts_required: 1, payment_deadline_seconds: 900 }
+    }
+}
+
+impl Default for TicketsConfig {
+    fn default() -> Self {
+        Self { lifetime_seconds: 900 }
+    }
+}
+
+impl Default for ErasureConfig {
+    fn default() -> Self {
+        Self { wait_milliseconds: 5_000 }
+    }
+}
+
+impl Default for FeedConfig {
+    fn default() -> Self {
+        Self { heartbeat_milliseconds: 3_000 }
+    }
+}
+
+fn default_cache() -> u32 {
+    256
+}
+
+fn default_verify() -> bool {
+    true
+}
+
+/// Which setting breaks a rule that its type cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid configuration: {setting} {rule}")]
+pub struct SettingError {
+    setting: &'static str,
+    rule: &'static str,
+}
+
+impl Config {
+    /// What the vault serves and how.
+    pub fn settings(&self) -> Result<Settings, SettingError> {
+        let demand = |holds: bool, setting, rule| if holds { Ok(()) } else { Err(SettingError { setting, rule }) };
+        demand(!self.tenants.is_empty(), "[[tenants]]", "must name at least one tenant")?;
+        let ids: BTreeSet<_> = self.tenants.iter().map(|tenant| &tenant.id).collect();
+        demand(ids.len() == self.tenants.len(), "[[tenants]]", "must name each tenant once")?;
+        for tenant in &self.tenants {
+            let ids: BTreeSet<_> = tenant.galleries.iter().map(|gallery| &gallery.id).collect();
+            let rule = "must name at least one gallery, each once";
+            demand(!ids.is_empty() && ids.len() == tenant.galleries.len(), "tenants.galleries", rule)?;
+        }
+        demand(self.enrollment.verdicts_required >= 1, "enrollment.verdicts_required", "must be at least 1")?;
+        demand(self.store.cache_mib >= 16, "store.cache_mib", "must be at least 16")?;
+        let payment = self.enrollment.payment_deadline_seconds;
+        let setting = "enrollment.payment_deadline_seconds";
+        demand((1..=86_400).contains(&payment), setting, "must be 1 to 86400")?;
+        let lifetime = self.tickets.lifetime_seconds;
+        demand((1..=86_400).contains(&lifetime), "tickets.lifetime_seconds", "must be 1 to 86400")?;
+        let wait = self.erasure.wait_milliseconds;
+        demand(wait <= 20_000, "erasure.wait_milliseconds", "must be at most 20000")?;
+        let heartbeat = self.feed.heartbeat_milliseconds;
+        demand((100..=60_000).contains(&heartbeat), "feed.heartbeat_milliseconds", "must be 100 to 60000")?;
+        let galleries = |tenant: &TenantConfig| {
+            tenant.galleries.iter().map(|gallery| (gallery.id.clone(), gallery.model.clone())).collect()
+        };
+        Ok(Settings {
+            tenants: self.tenants.iter().map(|tenant| (tenant.id.clone(), galleries(tenant))).collect(),
+            verdicts_required: self.enrollment.verdicts_required,
+            payment_deadline: Duration::from_secs(payment),
+            ticket_lifetime: Duration::from_secs(lifetime),
+            erasure_wait: Duration::from_millis(wait),
+            heartbeat: Duration::from_millis(heartbeat),
+            damaged_keys: DamagedKeys::Refuse,
+        })
+    }
+}
+
+impl Resolve for Config {
+    fn resolve(&mut self, folder: &Path) {
+        self.tls.resolve(folder);
+        resolve(&mut self.keys.file, folder);
+        resolve(&mut self.store.folder, folder);
+        resolve(&mut self.store.key_table, folder);
+    }
+}
+
+impl ServiceConfig for Config {
+    fn process(&self) -> ProcessConfig {
+        self.process
+    }
+
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Config {
+        toml::from_str(text).expect("valid")
+    }
+
+    #[test]
+    fn the_printed_defaults_are_the_defaults() {
+        let printed = parsed(DEFAULTS);
+        let optional = ["calls_per", "cache_", "verify_", "verdicts", "payment_", "lifetime", "wait_", "heartbeat", "memory_", "log_"];
+        let required: String =
+            DEFAULTS.lines().filter(|line| !optional.iter().any(|name| line.starts_with(name))).map(|line| format!("{line}\n")).collect();
+        assert_eq!(parsed(&required), printed);
+        printed.settings().expect("within the rules");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        for (from, to, name) in [
+            ("lifetime_seconds = 900", "lifetime_seconds = 0", "tickets.lifetime_seconds"),
+            ("wait_milliseconds = 5000", "wait_milliseconds = 50000", "erasure.wait_milliseconds"),
+            ("heartbeat_milliseconds = 3000", "heartbeat_milliseconds = 5", "feed.heartbeat_milliseconds"),
+            ("verdicts_required = 1", "verdicts_required = 0", "enrollment.verdicts_required"),
+            ("galleries = [{", "galleries = [{ id = \"members\", model = \"m\" }, {", "tenants.galleries"),
+        ] {
+            let error = parsed(&DEFAULTS.replace(from, to)).settings().expect_err(name);
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(toml::from_str::<Config>(&DEFAULTS.replace("[feed]", "[fed]")).is_err());
+    }
+}

@@ -1,0 +1,322 @@
+//! Between the wire's messages and the vault's words. What comes from outside is checked here, once.
+
+use prost::Message;
+use ring::digest;
+use volar_core::clock::Timestamp;
+use volar_core::id::{EnrollmentId, GalleryId, SubjectId};
+use volar_core::template::{
+    CODE_BYTES, EnrolledPalm, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality,
+    REFERENCES_PER_PALM_MAX, Reference, TemplateError,
+};
+use volar_proto::v1 as wire;
+use zeroize::Zeroizing;
+
+use crate::admin::{GalleryStatus, Page, ReviewDecision};
+use crate::checkout::Claimed;
+use crate::enrollment::{Enroll, Standing};
+use crate::erasure::Receipt;
+use crate::error::VaultError;
+use crate::feed::{FeedItem, FeedStart, News};
+use crate::format::v1::{self, State};
+use crate::parameters::PALMS_MAX;
+use crate::vault::{Call, Protection};
+
+type Checked<T> = Result<T, VaultError>;
+
+/// A writing call's idempotency id and the hash of its whole request.
+pub(crate) fn call(id: &str, request: &impl Message) -> Checked<Call> {
+    let id = parse("idempotency_id", id)?;
+    let bytes = Zeroizing::new(request.encode_to_vec());
+    let hash = digest::digest(&digest::SHA256, &bytes);
+    Ok(Call { id, body_sha256: hash.as_ref().try_into().expect("SHA-256 gives 32 bytes") })
+}
+
+pub(crate) fn gallery(text: &str) -> Checked<GalleryId> {
+    parse("gallery", text)
+}
+
+pub(crate) fn enrollment_id(text: &str) -> Checked<EnrollmentId> {
+    parse("enrollment_id", text)
+}
+
+pub(crate) fn subject_id(text: &str) -> Checked<SubjectId> {
+    parse("subject_id", text)
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Checked<T> {
+    text.parse().map_err(|error: T::Err| VaultError::field(field, format!("is invalid: {error}")))
+}
+
+pub(crate) fn enroll(request: wire::EnrollRequest) -> Checked<Enroll> {
+    // Before any work on them: a message of 1 MiB could hold thousands.
+    if request.palms.len() > PALMS_MAX {
+        return Err(VaultError::field("palms", "must be one palm or both"));
+    }
+    Ok(Enroll {
+        gallery: gallery(&request.gallery)?,
+        generation: request.generation,
+        model: parse("model", &request.model)?,
+        consent: request.consent.map(consent).transpose()?,
+        palms: request.palms.iter().enumerate().map(|(number, palm)| self::palm(number, palm)).collect::<Checked<_>>()?,
+        payment_follows: request.payment_follows,
+    })
+}
+
+fn consent(consent: wire::Consent) -> Checked<v1::Consent> {
+    let found = consent.text_sha256.len();
+    let text_sha256 = consent
+        .text_sha256
+        .try_into()
+        .map_err(|_| VaultError::field("consent.text_sha256", format!("has {found} bytes, must have 32")))?;
+    Ok(v1::Consent {
+        policy_version: consent.policy_version,
+        language: consent.language,
+        text_sha256,
+        given_at: Timestamp::from_unix_milliseconds(consent.given_at_unix_ms),
+        method: consent.method,
+    })
+}
+
+fn palm(number: usize, palm: &wire::EnrolledPalm) -> Checked<EnrolledPalm> {
+    let at = |part: &str| format!("palms[{number}].{part}");
+    let fail = |part: &str, source| VaultError::Template { field: at(part), source };
+    let position = match palm.position() {
+        wire::PalmPosition::Left => Position::Left,
+        wire::PalmPosition::Right => Position::Right,
+        wire::PalmPosition::Unspecified => return Err(fail("position", TemplateError::Position)),
+    };
+    let found = palm.references.len();
+    if found == 0 || found > REFERENCES_PER_PALM_MAX {
+        return Err(fail("references", TemplateError::References { found }));
+    }
+    let reference = |(number, reference): (usize, &wire::Reference)| {
+        self::reference(reference).map_err(|source| fail(&format!("references[{number}]"), source))
+    };
+    let probe = palm.probe.as_ref().ok_or_else(|| fail("probe", TemplateError::ProbeCodes { found: 0 }))?;
+    Ok(EnrolledPalm {
+        position,
+        references: palm.references.iter().enumerate().map(reference).collect::<Checked<_>>()?,
+        probe: self::probe(probe).map_err(|source| fail("probe", source))?,
+    })
+}
+
+fn reference(reference: &wire::Reference) -> Result<Reference, TemplateError> {
+    Ok(Reference {
+        embedding: ProtectedEmbedding::from_untrusted(&reference.embedding)?,
+        code: ProtectedCode::from_untrusted(&reference.orientation_code)?,
+        quality: Quality::new(reference.quality)?,
+    })
+}
+
+fn probe(probe: &wire::Probe) -> Result<Probe, TemplateError> {
+    let found = probe.orientation_codes.len();
+    if found == 0 || found > PROBE_CODES_MAX {
+        return Err(TemplateError::ProbeCodes { found });
+    }
+    Ok(Probe {
+        embedding: ProtectedEmbedding::from_untrusted(&probe.embedding)?,
+        codes: probe.orientation_codes.iter().map(|code| ProtectedCode::from_untrusted(code)).collect::<Result<_, _>>()?,
+        quality: Quality::new(probe.quality)?,
+    })
+}
+
+pub(crate) fn payment(payment: Option<wire::PaymentReference>) -> Checked<v1::Payment> {
+    let payment = payment.ok_or_else(|| VaultError::field("payment", "is missing"))?;
+    Ok(v1::Payment {
+        provider: payment.provider,
+        customer: payment.customer,
+        payment_method: payment.payment_method,
+        label: payment.label,
+    })
+}
+
+/// The earlier subject that a verdict suspects; `None` for clear.
+pub(crate) fn verdict(verdict: Option<wire::report_verdict_request::Verdict>) -> Checked<Option<SubjectId>> {
+    use wire::report_verdict_request::Verdict;
+    match verdict {
+        None => Err(VaultError::field("verdict", "is missing: clear or suspected_duplicate")),
+        Some(Verdict::Clear(_)) => Ok(None),
+        Some(Verdict::SuspectedDuplicate(suspected)) => {
+            let bytes = suspected.of_subject_id.try_into();
+            let bytes = bytes.map_err(|_| VaultError::field("suspected_duplicate.of_subject_id", "must have 16 bytes"))?;
+            Ok(Some(SubjectId::from_bytes(bytes)))
+        }
+    }
+}
+
+pub(crate) fn review_decision(decision: wire::decide_review_request::Decision) -> Checked<ReviewDecision> {
+    use wire::decide_review_request::Decision;
+    match decision {
+        Decision::Unspecified => Err(VaultError::field("decision", "must be DIFFERENT_PERSON or SAME_PERSON")),
+        Decision::DifferentPerson => Ok(ReviewDecision::DifferentPerson),
+        Decision::SamePerson => Ok(ReviewDecision::SamePerson),
+    }
+}
+
+/// The state that a listing is limited to; `None` for all.
+pub(crate) fn listed_state(state: i32) -> Checked<Option<State>> {
+    match wire::EnrollmentState::try_from(state) {
+        Ok(wire::EnrollmentState::Unspecified) => Ok(None),
+        Ok(wire::EnrollmentState::Pending) => Ok(Some(State::Pending)),
+        Ok(wire::EnrollmentState::Active) => Ok(Some(State::Active)),
+        Ok(wire::EnrollmentState::InReview) => Ok(Some(State::InReview)),
+        Ok(wire::EnrollmentState::Erased) => Err(VaultError::field("state", "ERASED cannot be listed: nothing is left")),
+        Err(_) => Err(VaultError::field("state", "is no enrollment state")),
+    }
+}
+
+/// `None` is erased.
+pub(crate) fn state(state: Option<State>) -> wire::EnrollmentState {
+    match state {
+        None => wire::EnrollmentState::Erased,
+        Some(State::Pending) => wire::EnrollmentState::Pending,
+        Some(State::Active) => wire::EnrollmentState::Active,
+        Some(State::InReview) => wire::EnrollmentState::InReview,
+    }
+}
+
+pub(crate) fn standing(standing: Standing) -> wire::GetEnrollmentResponse {
+    wire::GetEnrollmentResponse { state: state(standing.state).into(), payment_bound: standing.payment_bound }
+}
+
+pub(crate) fn protection(protection: &Protection) -> wire::GetProtectionResponse {
+    wire::GetProtectionResponse {
+        key: protection.key.expose().to_vec(),
+        generation: protection.generation,
+        model: protection.model.to_string(),
+    }
+}
+
+pub(crate) fn receipt(receipt: Receipt) -> wire::ErasureReceipt {
+    let names = |devices: Vec<volar_core::id::DeviceId>| devices.into_iter().map(String::from).collect();
+    wire::ErasureReceipt {
+        receipt_id: uuid::Builder::from_random_bytes(receipt.id).into_uuid().to_string(),
+        erased_at_unix_ms: receipt.erased_at.unix_milliseconds(),
+        matchers_confirmed: names(receipt.confirmed),
+        matchers_pending: names(receipt.pending),
+    }
+}
+
+pub(crate) fn claimed(claimed: &Claimed) -> wire::ClaimResponse {
+    wire::ClaimResponse {
+        payment: Some(wire::PaymentReference {
+            provider: claimed.payment.provider.clone(),
+            customer: claimed.payment.customer.clone(),
+            payment_method: claimed.payment.payment_method.clone(),
+            label: claimed.payment.label.clone(),
+        }),
+        pseudonym: claimed.pseudonym.clone(),
+        ticket_id: claimed.ticket.id.to_string(),
+        site: claimed.ticket.site.to_string(),
+        lane: claimed.ticket.lane.to_string(),
+        admitted_at_unix_ms: claimed.ticket.decided_at.unix_milliseconds(),
+        claimed_at_unix_ms: claimed.claimed_at.unix_milliseconds(),
+    }
+}
+
+pub(crate) fn feed_start(start: &FeedStart) -> wire::FollowResponse {
+    use wire::follow_response::Item;
+    let feed_id = uuid::Builder::from_random_bytes(start.feed_id).into_uuid().to_string();
+    let (generation, model, last_sequence) = (start.generation, start.model.clone(), start.last_sequence);
+    wire::FollowResponse { item: Some(Item::Start(wire::FeedStart { feed_id, generation, model, last_sequence })) }
+}
+
+pub(crate) fn ticket_key(key: &volar_core::ticket::TicketKey, lifetime: std::time::Duration) -> wire::FollowResponse {
+    use wire::follow_response::Item;
+    let ticket_lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+    let key = wire::TicketKey { epoch: key.epoch, key: key.key.expose().to_vec(), ticket_lifetime_ms };
+    wire::FollowResponse { item: Some(Item::TicketKey(key)) }
+}
+
+pub(crate) fn caught_up(last_sequence: u64) -> wire::FollowResponse {
+    use wire::follow_response::Item;
+    wire::FollowResponse { item: Some(Item::CaughtUp(wire::CaughtUp { last_sequence })) }
+}
+
+pub(crate) fn feed_item(item: &FeedItem) -> wire::FollowResponse {
+    use wire::feed_event::Change;
+    let change = match &item.news {
+        News::Enrolled { palms, probes } => {
+            let probe = |number: usize| probes.as_ref().and_then(|probes| probes.probes.get(number));
+            let palms = palms.iter().enumerate().map(|(number, palm)| enrolled_palm(palm, probe(number)));
+            Change::Enrolled(wire::SubjectEnrolled { palms: palms.collect(), verdict_wanted: probes.is_some() })
+        }
+        News::Activated => Change::Activated(wire::SubjectActivated {}),
+        News::Held => Change::Held(wire::SubjectHeld {}),
+        News::Erased => Change::Erased(wire::SubjectErased {}),
+    };
+    let event = wire::FeedEvent {
+        sequence: item.sequence,
+        subject_id: item.subject.as_bytes().to_vec(),
+        change: Some(change),
+    };
+    wire::FollowResponse { item: Some(wire::follow_response::Item::Event(event)) }
+}
+
+fn enrolled_palm(palm: &v1::Palm, probe: Option<&v1::Probe>) -> wire::EnrolledPalm {
+    wire::EnrolledPalm {
+        position: position(palm.position).into(),
+        references: palm
+            .references
+            .iter()
+            .map(|reference| wire::Reference {
+                embedding: reference.embedding.clone(),
+                orientation_code: reference.code.clone(),
+                quality: reference.quality.into(),
+            })
+            .collect(),
+        probe: probe.map(|probe| wire::Probe {
+            embedding: probe.embedding.clone(),
+            orientation_codes: probe.codes.chunks_exact(CODE_BYTES).map(<[u8]>::to_vec).collect(),
+            quality: probe.quality.into(),
+        }),
+    }
+}
+
+fn position(position: Position) -> wire::PalmPosition {
+    match position {
+        Position::Left => wire::PalmPosition::Left,
+        Position::Right => wire::PalmPosition::Right,
+    }
+}
+
+pub(crate) fn gallery_status(status: GalleryStatus) -> wire::GalleryStatus {
+    let followers = status.followers.into_iter().filter(|follower| follower.connected);
+    wire::GalleryStatus {
+        gallery: status.gallery.to_string(),
+        generation: status.generation,
+        model: status.model.to_string(),
+        subjects_pending: status.head.pending,
+        subjects_active: status.head.active,
+        subjects_in_review: status.head.in_review,
+        last_sequence: status.head.last_sequence,
+        followers: followers
+            .map(|follower| wire::FollowerStatus {
+                device: follower.device.to_string(),
+                acknowledged_sequence: follower.acknowledged,
+            })
+            .collect(),
+    }
+}
+
+pub(crate) fn page(page: Page) -> wire::ListSubjectsResponse {
+    let subjects = page.subjects.into_iter().map(|(id, subject)| subject_summary(id, subject)).collect();
+    wire::ListSubjectsResponse { subjects, next_page_token: page.next }
+}
+
+fn subject_summary(id: SubjectId, subject: v1::Subject) -> wire::Subject {
+    let suspected = subject.verdicts.iter().find_map(|verdict| verdict.duplicate_of);
+    let suspected = suspected.filter(|_| subject.state == State::InReview);
+    wire::Subject {
+        subject_id: id.to_string(),
+        gallery: subject.gallery.to_string(),
+        state: state(Some(subject.state)).into(),
+        payment_bound: subject.payment_bound,
+        consent_policy_version: subject.consent.policy_version,
+        consent_language: subject.consent.language,
+        enrolled_at_unix_ms: subject.enrolled_at.unix_milliseconds(),
+        positions: subject.positions.into_iter().map(|hand| position(hand).into()).collect(),
+        enrolled_by_device: subject.device.to_string(),
+        suspected_duplicate_of: suspected.map(|earlier| earlier.to_string()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,328 @@
+//! A person's way in: palms and release stored pending, judged by the matchers, bound to a payment.
+//!
+//! ```text
+//!                   all clear              withdrawn, cancelled,
+//! Enroll -> PENDING ----------> ACTIVE ---- abandoned, erased ----> ERASED
+//!              | suspicion        ^
+//!              +--> IN_REVIEW ----+ an operator decides
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use volar_core::clock::Timestamp;
+use volar_core::id::{EnrollmentId, GalleryId, ModelId, SubjectId};
+use volar_core::template::{EnrolledPalm, REFERENCES_PER_PALM_MAX, TemplateError};
+use volar_service::identity::Peer;
+
+use crate::error::VaultError;
+use crate::format::v1::{self, Answer, Change, Consent, Payment, State};
+use crate::parameters::{CONSENT_AHEAD_MAX, ENROLLMENT_WAIT_MAX, PALMS_MAX, TEXT_BYTES_MAX};
+use crate::payment;
+use crate::rows::{self, Method};
+use crate::store::{Rows, Table, Transaction};
+use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, blocking, probes_name};
+
+/// A person to enrol.
+#[derive(Debug)]
+pub struct Enroll {
+    /// Into this gallery.
+    pub gallery: GalleryId,
+    /// The generation that the palms are protected under.
+    pub generation: u32,
+    /// The model that made them.
+    pub model: ModelId,
+    /// Their written release.
+    pub consent: Option<Consent>,
+    /// One palm or both.
+    pub palms: Vec<EnrolledPalm>,
+    /// Whether a payment reference is to follow.
+    pub payment_follows: bool,
+}
+
+/// Where an enrollment stands; no state is erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The state; `None` is erased.
+    pub state: Option<State>,
+    /// Whether a payment reference is bound.
+    pub payment_bound: bool,
+}
+
+impl Vault {
+    /// Stores a person's palms, sealed and pending; durable when this returns.
+    pub fn enroll(&self, peer: &Peer, call: &Call, request: &Enroll) -> Result<EnrollmentId, VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        if let Some(answer) = self.answered(tenant, self.rows(), &peer.device, Method::Enroll, call)? {
+            self.store.settle()?;
+            return enrolled(answer);
+        }
+        let gallery = tenant.gallery(&request.gallery)?;
+        check(request, gallery, self.clock.now())?;
+
+        // First what the transaction will refer to: a crash from here to there leaves a key without a subject, which
+        // the next start destroys.
+        let key = SubjectKey::generate(SubjectId::random(&*self.randomness), &tenant.keys, &*self.randomness);
+        let slot = self.key_table.store(key.subject, &key.wrap(tenant, &*self.randomness))?;
+        let probes = v1::PendingProbes { probes: request.palms.iter().map(|palm| v1::Probe::of(&palm.probe)).collect() };
+        let sealed = key.seal(tenant, b"", &probes, &*self.randomness);
+        let written = self
+            .store
+            .put_blob(&probes_name(key.subject), &sealed)
+            .map_err(VaultError::from)
+            .and_then(|()| self.write_enrollment(tenant, peer, call, request, &key, slot.0));
+
+        let (enrollment, sequence) = match written {
+            Ok((enrollment, Some(sequence))) => (enrollment, sequence),
+            // The same call came twice at once, or the store refused: nothing refers to this key.
+            unused => {
+                self.key_table.destroy(slot)?;
+                self.key_table.release(slot);
+                self.store.remove_blob(&probes_name(key.subject))?;
+                return unused.map(|(enrollment, _)| enrollment);
+            }
+        };
+        gallery.wake(sequence);
+        metrics::counter!("volar_vault_enrollments_total", "tenant" => tenant.id.to_string()).increment(1);
+        tracing::info!(tenant = %tenant.id, gallery = %gallery.id, %enrollment, sequence, "enrolled");
+        Ok(enrollment)
+    }
+
+    /// The rows of a new subject, all or none; no sequence number if the call was answered already.
+    fn write_enrollment(
+        &self,
+        tenant: &Tenant,
+        peer: &Peer,
+        call: &Call,
+        request: &Enroll,
+        key: &SubjectKey,
+        slot: u32,
+    ) -> Result<(EnrollmentId, Option<u64>), VaultError> {
+        let now = self.clock.now();
+        let enrollment = EnrollmentId::random(&*self.randomness);
+        let deadline = request.payment_follows.then(|| now.after(self.settings.payment_deadline));
+        let palms: Vec<_> = request
+            .palms
+            .iter()
+            .map(|palm| {
+                let id = rows::palm_id(palm.position);
+                (palm.position, key.seal(tenant, &id, &v1::Palm::of(palm), &*self.randomness))
+            })
+            .collect();
+        let consent = request.consent.clone().ok_or(VaultError::ConsentMissing)?;
+        self.store.write(|transaction| {
+            if let Some(answer) = self.answered(tenant, transaction, &peer.device, Method::Enroll, call)? {
+                return Ok((enrolled(answer)?, None));
+            }
+            let (gallery, subject) = (&request.gallery, key.subject);
+            let pending = Some(State::Pending);
+            let sequence = self.append(tenant, transaction, gallery, subject, Change::Enrolled, None, pending)?;
+            let record = v1::Subject {
+                gallery: gallery.clone(),
+                state: State::Pending,
+                enrollment,
+                site: peer.site.clone(),
+                device: peer.device.clone(),
+                enrolled_at: now,
+                consent: consent.clone(),
+                sequence,
+                positions: request.palms.iter().map(|palm| palm.position).collect(),
+                payment_follows: request.payment_follows,
+                payment_bound: false,
+                verdicts: Vec::new(),
+            };
+            self.save(tenant, transaction, key, &record)?;
+            for (position, sealed) in &palms {
+                transaction.put(Table::Palms, &rows::palm(&tenant.id, gallery, sequence, *position), sealed)?;
+            }
+            transaction.put(Table::States, &rows::state(&tenant.id, gallery, State::Pending, subject), &[])?;
+            let row = rows::subject(&tenant.id, subject);
+            let (site, device) = (peer.site.clone(), peer.device.clone());
+            let placement = v1::Placement { slot, gallery: gallery.clone(), sequence, site, device, deadline };
+            self.put(tenant, transaction, Table::Placements, &row, &placement)?;
+            let row = rows::enrollment(&tenant.id, enrollment);
+            self.put(tenant, transaction, Table::Enrollments, &row, &v1::Enrollment { subject })?;
+            if let Some(deadline) = deadline {
+                transaction.put(Table::Deadlines, &rows::deadline(deadline, &tenant.id, subject), &[])?;
+            }
+            self.remember(tenant, transaction, &peer.device, Method::Enroll, call, Answer::Enrolled(enrollment))?;
+            Ok((enrollment, Some(sequence)))
+        })
+    }
+
+    /// Where an enrollment of this kiosk stands.
+    pub fn standing(&self, peer: &Peer, enrollment: EnrollmentId) -> Result<Standing, VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        let (_, standing) = self.standing_in(tenant, peer, enrollment)?;
+        self.store.settle()?;
+        Ok(standing)
+    }
+
+    fn standing_in(
+        &self,
+        tenant: &Tenant,
+        peer: &Peer,
+        enrollment: EnrollmentId,
+    ) -> Result<(Option<GalleryId>, Standing), VaultError> {
+        let subject = self.enrolled_here(tenant, self.rows(), peer, enrollment)?;
+        match self.living(tenant, self.rows(), subject) {
+            Err(VaultError::SubjectErased) => Ok((None, Standing { state: None, payment_bound: false })),
+            living => {
+                let (record, _) = living?;
+                let standing = Standing { state: Some(record.state), payment_bound: record.payment_bound };
+                Ok((Some(record.gallery), standing))
+            }
+        }
+    }
+
+    /// The same, once it is no longer pending or `wait` (10 s at most) is over.
+    pub async fn wait_for_standing(
+        self: &Arc<Self>,
+        peer: &Peer,
+        enrollment: EnrollmentId,
+        wait: Duration,
+    ) -> Result<Standing, VaultError> {
+        let until = tokio::time::Instant::now() + wait.min(ENROLLMENT_WAIT_MAX);
+        let tenant = self.tenant(&peer.tenant)?;
+        let (gallery, _) = self.standing_in(tenant, peer, enrollment)?;
+        let mut wake = match &gallery {
+            Some(gallery) => Some(tenant.gallery(gallery)?.wake.subscribe()),
+            None => None,
+        };
+        loop {
+            let asked = peer.clone();
+            let standing = blocking(self, move |vault| vault.standing(&asked, enrollment)).await?;
+            let Some(wake) = wake.as_mut().filter(|_| standing.state == Some(State::Pending)) else {
+                return Ok(standing);
+            };
+            if !matches!(tokio::time::timeout_at(until, wake.changed()).await, Ok(Ok(()))) {
+                return Ok(standing);
+            }
+        }
+    }
+
+    /// Binds how the person pays, once; returns the state.
+    pub fn bind_payment(
+        &self,
+        peer: &Peer,
+        call: &Call,
+        enrollment: EnrollmentId,
+        payment: &Payment,
+    ) -> Result<Option<State>, VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        payment::check(payment)?;
+        self.store.write(|transaction| {
+            if let Some(Answer::State(state)) =
+                self.answered(tenant, transaction, &peer.device, Method::BindPayment, call)?
+            {
+                return Ok(state);
+            }
+            let subject = self.enrolled_here(tenant, transaction, peer, enrollment)?;
+            let (mut record, key) = self.living(tenant, transaction, subject)?;
+            if record.payment_bound {
+                return Err(VaultError::PaymentAlreadyBound);
+            }
+            record.payment_bound = true;
+            self.save(tenant, transaction, &key, &record)?;
+            let row = rows::subject(&tenant.id, subject);
+            transaction.put(Table::Payments, &row, &key.seal(tenant, &row, payment, &*self.randomness))?;
+            self.lift_deadline(tenant, transaction, subject)?;
+            let answer = Answer::State(Some(record.state));
+            self.remember(tenant, transaction, &peer.device, Method::BindPayment, call, answer)?;
+            Ok(Some(record.state))
+        })
+    }
+
+    /// A finished or erased enrollment is no longer swept.
+    pub(crate) fn lift_deadline(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        subject: SubjectId,
+    ) -> Result<(), VaultError> {
+        let row = rows::subject(&tenant.id, subject);
+        let placement = tenant.record::<v1::Placement>(transaction, Table::Placements, &row)?;
+        if let Some(deadline) = placement.and_then(|placement| placement.deadline) {
+            transaction.remove(Table::Deadlines, &rows::deadline(deadline, &tenant.id, subject))?;
+        }
+        Ok(())
+    }
+
+    /// The subject of an enrollment that was made at this kiosk; another kiosk's is as unknown as none.
+    pub(crate) fn enrolled_here(
+        &self,
+        tenant: &Tenant,
+        rows: &dyn Rows,
+        peer: &Peer,
+        enrollment: EnrollmentId,
+    ) -> Result<SubjectId, VaultError> {
+        let row = rows::enrollment(&tenant.id, enrollment);
+        let found = tenant.record::<v1::Enrollment>(rows, Table::Enrollments, &row)?;
+        let v1::Enrollment { subject } = found.ok_or(VaultError::EnrollmentUnknown)?;
+        let row = rows::subject(&tenant.id, subject);
+        let here = match tenant.record::<v1::Placement>(rows, Table::Placements, &row)? {
+            Some(placement) => placement.site == peer.site && placement.device == peer.device,
+            None => {
+                let tombstone = tenant.record::<v1::Tombstone>(rows, Table::Tombstones, &row)?;
+                tombstone.is_some_and(|tombstone| tombstone.site == peer.site && tombstone.device == peer.device)
+            }
+        };
+        if here { Ok(subject) } else { Err(VaultError::EnrollmentUnknown) }
+    }
+}
+
+fn enrolled(answer: Answer) -> Result<EnrollmentId, VaultError> {
+    match answer {
+        Answer::Enrolled(enrollment) => Ok(enrollment),
+        _ => Err(VaultError::RecordMissing { kind: "answer to an enrollment" }),
+    }
+}
+
+/// The rules that a new enrollment must keep. Templates were checked number by number when they were read.
+fn check(request: &Enroll, gallery: &Gallery, now: Timestamp) -> Result<(), VaultError> {
+    if request.generation != gallery.generation {
+        return Err(VaultError::GenerationMismatch { found: request.generation, current: gallery.generation });
+    }
+    if request.model != gallery.model {
+        let (found, current) = (request.model.to_string(), gallery.model.to_string());
+        return Err(VaultError::ModelMismatch { found, current });
+    }
+    check_consent(request.consent.as_ref().ok_or(VaultError::ConsentMissing)?, now)?;
+    if request.palms.is_empty() || request.palms.len() > PALMS_MAX {
+        return Err(VaultError::field("palms", "must be one palm or both"));
+    }
+    if request.palms.iter().skip(1).any(|palm| palm.position == request.palms[0].position) {
+        return Err(VaultError::field("palms", "must not hold the same hand twice"));
+    }
+    for (number, palm) in request.palms.iter().enumerate() {
+        let found = palm.references.len();
+        if found == 0 || found > REFERENCES_PER_PALM_MAX {
+            let field = format!("palms[{number}].references");
+            return Err(VaultError::Template { field, source: TemplateError::References { found } });
+        }
+    }
+    Ok(())
+}
+
+fn check_consent(consent: &Consent, now: Timestamp) -> Result<(), VaultError> {
+    let texts = [
+        ("consent.policy_version", &consent.policy_version),
+        ("consent.language", &consent.language),
+        ("consent.method", &consent.method),
+    ];
+    for (field, text) in texts {
+        if text.trim().is_empty() {
+            return Err(VaultError::field(field, "must not be empty"));
+        }
+        if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
+            return Err(VaultError::field(field, format!("must be plain text of at most {TEXT_BYTES_MAX} bytes")));
+        }
+    }
+    if consent.given_at.unix_milliseconds() == 0 {
+        return Err(VaultError::field("consent.given_at_unix_ms", "must say when the release was given"));
+    }
+    if consent.given_at > now.after(CONSENT_AHEAD_MAX) {
+        return Err(VaultError::field("consent.given_at_unix_ms", "lies in the future; set the kiosk's clock"));
+    }
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! Leaving. In this order, so that a crash at any point loses nothing and the next start goes on where it was:
+//!
+//! 1. One transaction marks the person erased and appends the feed event. From then on no ticket of theirs is claimed.
+//! 2. Their key slot is overwritten and synchronized: every sealed copy, backups of the store included, is noise.
+//! 3. Their rows and blobs are removed, and the slot is free again.
+//! 4. The call waits for the connected matchers to have forgotten them, and answers with a receipt.
+
+use std::sync::{Arc, PoisonError};
+
+use volar_core::clock::Timestamp;
+use volar_core::id::{DeviceId, EnrollmentId, SubjectId};
+use volar_core::template::Position;
+use volar_core::ticket::Purpose;
+use volar_service::identity::Peer;
+
+use crate::error::VaultError;
+use crate::format::v1::{self, Answer, Change, State, Told};
+use crate::keys::Slot;
+use crate::rows::{self, Method};
+use crate::store::{Table, Transaction};
+use crate::vault::{Call, Tenant, Vault, blocking, probes_name};
+
+/// Proof of an erasure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// A random number.
+    pub id: [u8; 16],
+    /// When the person was marked erased.
+    pub erased_at: Timestamp,
+    /// Followers that took it in before the call returned.
+    pub confirmed: Vec<DeviceId>,
+    /// Followers that were away or late.
+    pub pending: Vec<DeviceId>,
+}
+
+/// Whom to erase, and on whose word.
+#[derive(Clone, Debug)]
+pub enum Erase {
+    /// An unfinished enrollment, on its kiosk's.
+    Cancel(EnrollmentId),
+    /// Whoever a withdrawal ticket names, on their own palm's.
+    Withdraw(Vec<u8>),
+    /// A subject, on an operator's.
+    Subject(SubjectId),
+}
+
+impl Erase {
+    fn method(&self) -> Method {
+        match self {
+            Self::Cancel(_) => Method::CancelEnrollment,
+            Self::Withdraw(_) => Method::Withdraw,
+            Self::Subject(_) => Method::EraseSubject,
+        }
+    }
+}
+
+impl Vault {
+    /// Erases a person and waits for the connected matchers. Erasing an erased person gives the same receipt.
+    pub async fn erase(self: &Arc<Self>, peer: &Peer, call: Call, whom: Erase) -> Result<Receipt, VaultError> {
+        let asking = peer.clone();
+        let subject = blocking(self, move |vault| vault.begin_erasure(&asking, &call, &whom)).await?;
+        self.receipt(peer, subject).await
+    }
+
+    /// Finishes an erasure that was begun, and tells of it.
+    pub(crate) async fn receipt(self: &Arc<Self>, peer: &Peer, subject: SubjectId) -> Result<Receipt, VaultError> {
+        let tenant = peer.tenant.clone();
+        let begun = blocking(self, move |vault| {
+            let tenant = vault.tenant(&tenant)?;
+            vault.finish_erasure(tenant, subject)?;
+            vault.tombstone(tenant, subject)
+        });
+        let tombstone = begun.await?;
+        let told = match tombstone.told.clone() {
+            Some(told) => told,
+            None => {
+                let (wait, now) = (self.settings.erasure_wait, self.clock.now());
+                let told =
+                    self.followers.taken_in(&peer.tenant, &tombstone.gallery, tombstone.sequence, wait, now).await;
+                let tenant = peer.tenant.clone();
+                blocking(self, move |vault| vault.note_told(vault.tenant(&tenant)?, subject, told)).await?
+            }
+        };
+        Ok(Receipt {
+            id: tombstone.receipt,
+            erased_at: tombstone.erased_at,
+            confirmed: told.confirmed,
+            pending: told.pending,
+        })
+    }
+
+    /// Step 1 for whoever asks.
+    fn begin_erasure(&self, peer: &Peer, call: &Call, whom: &Erase) -> Result<SubjectId, VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        let method = whom.method();
+        let subject = self.store.write(|transaction| {
+            if let Some(answer) = self.answered(tenant, transaction, &peer.device, method, call)? {
+                return match answer {
+                    Answer::Erased(subject) => Ok(subject),
+                    _ => Err(VaultError::RecordMissing { kind: "answer to an erasure" }),
+                };
+            }
+            let subject = match whom {
+                Erase::Cancel(enrollment) => self.unfinished(tenant, transaction, peer, *enrollment)?,
+                Erase::Withdraw(ticket) => self.withdrawing(tenant, peer, ticket)?,
+                Erase::Subject(subject) => *subject,
+            };
+            self.mark_erased(tenant, transaction, subject)?;
+            self.remember(tenant, transaction, &peer.device, method, call, Answer::Erased(subject))?;
+            Ok(subject)
+        })?;
+        metrics::counter!("volar_vault_erasures_total", "tenant" => tenant.id.to_string()).increment(1);
+        Ok(subject)
+    }
+
+    /// The subject of a kiosk's enrollment if it may still be cancelled.
+    fn unfinished(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        peer: &Peer,
+        enrollment: EnrollmentId,
+    ) -> Result<SubjectId, VaultError> {
+        let subject = self.enrolled_here(tenant, transaction, peer, enrollment)?;
+        match self.living(tenant, transaction, subject) {
+            Err(VaultError::SubjectErased) => Ok(subject),
+            living => {
+                let (record, _) = living?;
+                let unpaid = record.payment_follows && !record.payment_bound;
+                let finished = record.state != State::Pending && !unpaid;
+                if finished { Err(VaultError::EnrollmentFinished) } else { Ok(subject) }
+            }
+        }
+    }
+
+    /// The subject of a withdrawal ticket, which is good only at the device that it was made at.
+    fn withdrawing(&self, tenant: &Tenant, peer: &Peer, ticket: &[u8]) -> Result<SubjectId, VaultError> {
+        let ticket = self.open_ticket(tenant, ticket, self.clock.now(), Purpose::Withdrawal)?;
+        if ticket.site != peer.site || ticket.device != peer.device {
+            return Err(VaultError::TicketOfAnotherDevice);
+        }
+        Ok(ticket.subject)
+    }
+
+    /// Step 1: marks a subject erased and tells the feed. Nothing of theirs is opened for it. Marking twice changes
+    /// nothing.
+    pub(crate) fn mark_erased(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        subject: SubjectId,
+    ) -> Result<(), VaultError> {
+        let row = rows::subject(&tenant.id, subject);
+        if transaction.read(Table::Tombstones, &row)?.is_some() {
+            return Ok(());
+        }
+        let placement = tenant.record::<v1::Placement>(transaction, Table::Placements, &row)?;
+        let placement = placement.ok_or(VaultError::SubjectUnknown)?;
+        let gallery = &placement.gallery;
+        let mut from = None;
+        for state in [State::Pending, State::Active, State::InReview] {
+            let row = rows::state(&tenant.id, gallery, state, subject);
+            if transaction.read(Table::States, &row)?.is_some() {
+                transaction.remove(Table::States, &row)?;
+                from = Some(state);
+            }
+        }
+        self.lift_deadline(tenant, transaction, subject)?;
+        let sequence = self.append(tenant, transaction, gallery, subject, Change::Erased, from, None)?;
+        let tombstone = v1::Tombstone {
+            gallery: gallery.clone(),
+            site: placement.site,
+            device: placement.device,
+            receipt: self.randomness.bytes(),
+            erased_at: self.clock.now(),
+            sequence,
+            told: None,
+        };
+        self.put(tenant, transaction, Table::Tombstones, &row, &tombstone)?;
+        Ok(transaction.put(Table::Erasing, &row, &[])?)
+    }
+
+    /// Steps 2 and 3. Finishing twice changes nothing.
+    pub(crate) fn finish_erasure(&self, tenant: &Tenant, subject: SubjectId) -> Result<(), VaultError> {
+        let _alone = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = rows::subject(&tenant.id, subject);
+        let placement = tenant.record::<v1::Placement>(self.rows(), Table::Placements, &row)?;
+        let Some(placement) = placement else { return Ok(()) };
+        // The mark must be durable before the key is gone.
+        self.store.settle()?;
+        self.key_table.destroy(Slot(placement.slot))?;
+        self.store.write(|transaction| {
+            for table in [Table::Subjects, Table::Payments, Table::Placements, Table::Erasing] {
+                transaction.remove(table, &row)?;
+            }
+            for position in [Position::Left, Position::Right] {
+                let row = rows::palm(&tenant.id, &placement.gallery, placement.sequence, position);
+                transaction.remove(Table::Palms, &row)?;
+            }
+            Ok(())
+        })?;
+        self.store.remove_blob(&probes_name(subject))?;
+        self.key_table.release(Slot(placement.slot));
+        if let Ok(gallery) = tenant.gallery(&placement.gallery) {
+            gallery.wake(crate::feed::head(tenant, self.rows(), &gallery.id)?.last_sequence);
+        }
+        tracing::info!(tenant = %tenant.id, gallery = %placement.gallery, "a person was erased");
+        Ok(())
+    }
+
+    /// Goes on with erasures that a crash interrupted.
+    pub(crate) fn finish_erasures(&self) -> Result<(), VaultError> {
+        let mut begun = Vec::new();
+        self.store.for_each(Table::Erasing, &[], |key, _| {
+            begun.extend(rows::split_subject(key));
+            Ok(())
+        })?;
+        for (tenant, subject) in begun {
+            // Of a tenant that is not configured now, it goes on when it is again.
+            if let Some(tenant) = self.tenants.get(&tenant) {
+                self.finish_erasure(tenant, subject)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases a subject whose key cannot be read any more.
+    pub(crate) fn erase_unreadable(&self, tenant: &Tenant, subject: SubjectId) -> Result<(), VaultError> {
+        self.store.write(|transaction| self.mark_erased(tenant, transaction, subject))?;
+        self.finish_erasure(tenant, subject)?;
+        tracing::warn!(tenant = %tenant.id, subject = %subject, "a person with a damaged key was erased");
+        Ok(())
+    }
+
+    /// Erases enrollments whose time to be finished is over; returns how many.
+    pub fn sweep(&self) -> Result<usize, VaultError> {
+        let now = self.clock.now();
+        let mut abandoned = Vec::new();
+        for (key, _) in self.store.scan(Table::Deadlines, &[], &[], crate::parameters::SCAN_ROWS)? {
+            match rows::split_deadline(&key) {
+                Some((deadline, tenant, subject)) if deadline <= now => abandoned.push((tenant, subject)),
+                _ => break,
+            }
+        }
+        let mut swept = 0;
+        for (tenant, subject) in abandoned {
+            let Some(tenant) = self.tenants.get(&tenant) else { continue };
+            self.store.write(|transaction| self.mark_erased(tenant, transaction, subject))?;
+            self.finish_erasure(tenant, subject)?;
+            metrics::counter!("volar_vault_abandoned_total", "tenant" => tenant.id.to_string()).increment(1);
+            swept += 1;
+        }
+        Ok(swept)
+    }
+
+    fn tombstone(&self, tenant: &Tenant, subject: SubjectId) -> Result<v1::Tombstone, VaultError> {
+        let row = rows::subject(&tenant.id, subject);
+        let found = tenant.record(self.rows(), Table::Tombstones, &row)?;
+        found.ok_or(VaultError::RecordMissing { kind: "tombstone" })
+    }
+
+    /// Keeps who was told, the first time; returns what is kept.
+    fn note_told(&self, tenant: &Tenant, subject: SubjectId, told: Told) -> Result<Told, VaultError> {
+        let row = rows::subject(&tenant.id, subject);
+        self.store.write(|transaction| {
+            let found = tenant.record::<v1::Tombstone>(transaction, Table::Tombstones, &row)?;
+            let mut tombstone = found.ok_or(VaultError::RecordMissing { kind: "tombstone" })?;
+            let kept = tombstone.told.get_or_insert_with(|| told.clone()).clone();
+            self.put(tenant, transaction, Table::Tombstones, &row, &tombstone)?;
+            Ok(kept)
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Everything that the vault refuses, and why.
+
+use volar_core::id::{GalleryId, TenantId};
+use volar_core::template::TemplateError;
+use volar_core::ticket::TicketError;
+
+use crate::format::FormatError;
+use crate::keys::{KeyFileError, KeyId, KeyTableError};
+use crate::store::StoreError;
+
+/// Which rule a call, a file or a record breaks.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The peer's certificate names a tenant that this vault does not serve.
+    #[error("tenant \"{tenant}\" is not configured in this vault; add it under [[tenants]] or use a certificate of a tenant that is")]
+    TenantUnknown {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// No such gallery.
+    #[error("tenant \"{tenant}\" has no gallery \"{gallery}\"; add it to the tenant's galleries in the vault's configuration")]
+    GalleryUnknown {
+        /// The tenant.
+        tenant: TenantId,
+        /// The gallery.
+        gallery: GalleryId,
+    },
+    /// Protected under an older key.
+    #[error("the template is of generation {found}, the gallery is at {current}; call GetProtection and capture again")]
+    GenerationMismatch {
+        /// Generation received.
+        found: u32,
+        /// The gallery's.
+        current: u32,
+    },
+    /// Made by another model.
+    #[error("the template comes from model \"{found}\", the gallery holds \"{current}\"; update the device's software")]
+    ModelMismatch {
+        /// Model received.
+        found: String,
+        /// The gallery's.
+        current: String,
+    },
+    /// A request field breaks a rule.
+    #[error("{field} {rule}")]
+    Field {
+        /// Its path in the request.
+        field: &'static str,
+        /// What it must be.
+        rule: String,
+    },
+    /// No consent record.
+    #[error("consent is missing: no palm is stored without a written release")]
+    ConsentMissing,
+    /// A template breaks a rule.
+    #[error("{field}: {source}")]
+    Template {
+        /// Its path in the request.
+        field: String,
+        /// Which rule.
+        source: TemplateError,
+    },
+    /// The same idempotency id came with another request before.
+    #[error("this idempotency id was used for another request; make a new one for a new request")]
+    IdempotencyConflict,
+    /// No such enrollment of this kiosk.
+    #[error("this kiosk has no such enrollment")]
+    EnrollmentUnknown,
+    /// Complete, so no longer the kiosk's to cancel.
+    #[error("the enrollment is finished; the person withdraws with their palm, or an operator erases")]
+    EnrollmentFinished,
+    /// A payment reference is bound already.
+    #[error("the enrollment has a payment reference already; it is bound once")]
+    PaymentAlreadyBound,
+    /// Looks like a card number.
+    #[error("{field} holds what may be a card number; send the payment provider's token instead")]
+    CardNumberRefused {
+        /// Its path in the request.
+        field: &'static str,
+    },
+    /// No such subject.
+    #[error("this tenant has no such subject")]
+    SubjectUnknown,
+    /// The person was erased.
+    #[error("the person has been erased")]
+    SubjectErased,
+    /// There is no review to decide.
+    #[error("the subject is not in review")]
+    NotInReview,
+    /// A feed event that takes no verdict.
+    #[error("the feed has no enrollment at sequence number {sequence}")]
+    NotAnEnrollment {
+        /// Number received.
+        sequence: u64,
+    },
+    /// Acknowledges what does not exist.
+    #[error("sequence number {sequence} is beyond the feed's last, {last}")]
+    SequenceAhead {
+        /// Number received.
+        sequence: u64,
+        /// Last of the feed.
+        last: u64,
+    },
+    /// The ticket does not open.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    /// Claimed by another call before.
+    #[error("the ticket was claimed already; a ticket is claimed once")]
+    TicketAlreadyClaimed,
+    /// Good for something else.
+    #[error("the ticket's purpose is {found}, this call takes {wanted}")]
+    PurposeMismatch {
+        /// The ticket's.
+        found: &'static str,
+        /// The call's.
+        wanted: &'static str,
+    },
+    /// Made at another device.
+    #[error("the withdrawal ticket was made at another device")]
+    TicketOfAnotherDevice,
+    /// Nothing to claim.
+    #[error("the person has no payment reference")]
+    NoPaymentReference,
+    /// Not usable at gates now.
+    #[error("the person's enrollment is not active")]
+    EnrollmentNotActive,
+    /// The store was made under another key.
+    #[error("wrong key file: the store was made with key {expected}, this is key {found}; set keys.file to the key file that `volar-vault init` made for this store")]
+    WrongKeyFile {
+        /// Key of the store.
+        expected: KeyId,
+        /// Key in the file.
+        found: KeyId,
+    },
+    /// The key table holds keys, the store is empty.
+    #[error("the key table {} holds keys but the store is empty; restore the store from the backup made together with it, or move the key table away to start anew", path.display())]
+    StoreMissing {
+        /// The key table.
+        path: std::path::PathBuf,
+    },
+    /// Configuration and store disagree.
+    #[error("gallery \"{gallery}\" holds templates of model \"{stored}\", its configuration says \"{configured}\"; make a new gallery for a new model")]
+    GalleryModelChanged {
+        /// The gallery.
+        gallery: GalleryId,
+        /// Model in the store.
+        stored: String,
+        /// Model configured.
+        configured: String,
+    },
+    /// A row that must be there is not.
+    #[error("the store lacks a record of kind {kind} that another one refers to; restore store and key table from one backup")]
+    RecordMissing {
+        /// What is missing.
+        kind: &'static str,
+    },
+    /// The key file.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The key table.
+    #[error(transparent)]
+    KeyTable(#[from] KeyTableError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A sealed record.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+impl VaultError {
+    /// A request field that breaks `rule`.
+    pub(crate) fn field(field: &'static str, rule: impl Into<String>) -> Self {
+        Self::Field { field, rule: rule.into() }
+    }
+}

@@ -1,0 +1,325 @@
+//! The feed of a gallery: every change to its subjects, in order, numbered from 1 without gaps.
+//!
+//! What happened is always read from the store, and only what is durable is told: a follower never hears of an event
+//! that a crash could take back. Events of persons erased since are told as erasures, so that numbers stay gapless and
+//! nothing of them is left.
+
+use volar_core::id::{GalleryId, SubjectId};
+use volar_core::ticket::TicketKey;
+use volar_service::identity::Peer;
+
+use crate::error::VaultError;
+use crate::followers::Connection;
+use crate::format::v1::{self, Answer, Change, State};
+use crate::rows::{self, Method};
+use crate::store::{Rows, Table, Transaction};
+use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, probes_name};
+
+/// One event as a follower hears it.
+#[derive(Debug)]
+pub struct FeedItem {
+    /// One more than the event before.
+    pub sequence: u64,
+    /// Whom it is about.
+    pub subject: SubjectId,
+    /// What happened.
+    pub news: News,
+}
+
+/// What happened to a subject.
+#[derive(Debug)]
+pub enum News {
+    /// Palms to index.
+    Enrolled {
+        /// One or two palms.
+        palms: Vec<v1::Palm>,
+        /// A probe for each palm, if this follower's verdict is wanted.
+        probes: Option<v1::PendingProbes>,
+    },
+    /// May be admitted.
+    Activated,
+    /// Must not be admitted.
+    Held,
+    /// Must be forgotten.
+    Erased,
+}
+
+/// What a follower learns first.
+#[derive(Debug)]
+pub struct FeedStart {
+    /// Names the feed.
+    pub feed_id: [u8; 16],
+    /// The gallery's generation.
+    pub generation: u32,
+    /// The model of its references.
+    pub model: String,
+    /// The feed's last number now.
+    pub last_sequence: u64,
+    /// To be held while the follower follows.
+    pub connection: Connection,
+}
+
+impl Vault {
+    /// Begins to follow a gallery from `from_sequence` (at least 1) on.
+    ///
+    /// A follower that is ahead of the feed has heard of events that this store does not have: the store was restored
+    /// from an older copy. The feed then gets a new id, at which every follower starts over.
+    pub fn follow(&self, peer: &Peer, gallery: &GalleryId, from_sequence: u64) -> Result<FeedStart, VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        let gallery = tenant.gallery(gallery)?;
+        if from_sequence == 0 {
+            return Err(VaultError::field("from_sequence", "must be at least 1; the feed starts at 1"));
+        }
+        let now = self.clock.now();
+        let place = rows::gallery(&tenant.id, &gallery.id);
+        let head = self.store.write(|transaction| {
+            let row = rows::follower(&tenant.id, &gallery.id, &peer.device);
+            self.put(tenant, transaction, Table::Followers, &row, &v1::Follower { seen_at: now })?;
+            let head = head(tenant, transaction, &gallery.id)?;
+            if from_sequence > head.last_sequence + 1 {
+                let stored = tenant.record::<v1::Gallery>(transaction, Table::Galleries, &place)?;
+                let mut stored = stored.ok_or(VaultError::RecordMissing { kind: "gallery" })?;
+                stored.feed_id = self.randomness.bytes();
+                self.put(tenant, transaction, Table::Galleries, &place, &stored)?;
+                gallery.set_feed_id(stored.feed_id);
+                tracing::warn!(
+                    gallery = %gallery.id, follower = %peer.device, from_sequence, last_sequence = head.last_sequence,
+                    "a follower knows later events than the store has: the store was restored from an older copy; \
+                     followers start over"
+                );
+            }
+            Ok(head)
+        })?;
+        let acknowledged = (from_sequence - 1).min(head.last_sequence);
+        Ok(FeedStart {
+            feed_id: gallery.feed_id(),
+            generation: gallery.generation,
+            model: gallery.model.to_string(),
+            last_sequence: head.last_sequence,
+            connection: self.followers.connect(&tenant.id, &gallery.id, &peer.device, acknowledged, now),
+        })
+    }
+
+    /// Up to `limit` events from number `from` on, and the feed's last number; all of it durable.
+    pub fn events(
+        &self,
+        peer: &Peer,
+        gallery: &GalleryId,
+        from: u64,
+        limit: usize,
+    ) -> Result<(Vec<FeedItem>, u64), VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        let gallery = tenant.gallery(gallery)?;
+        let last = head(tenant, self.rows(), &gallery.id)?.last_sequence;
+        let items = (from..=last).take(limit).map(|sequence| self.item(tenant, gallery, peer, sequence));
+        let items = items.collect::<Result<Vec<_>, _>>()?;
+        self.store.settle()?;
+        Ok((items, last))
+    }
+
+    fn item(&self, tenant: &Tenant, gallery: &Gallery, peer: &Peer, sequence: u64) -> Result<FeedItem, VaultError> {
+        let row = rows::event(&tenant.id, &gallery.id, sequence);
+        let event = tenant.record::<v1::Event>(self.rows(), Table::Feed, &row)?;
+        let v1::Event { subject, change } = event.ok_or(VaultError::RecordMissing { kind: "feed event" })?;
+        let erased = || -> Result<bool, VaultError> {
+            Ok(self.rows().read(Table::Tombstones, &rows::subject(&tenant.id, subject))?.is_some())
+        };
+        let news = match change {
+            _ if erased()? => News::Erased,
+            Change::Erased => News::Erased,
+            Change::Activated => News::Activated,
+            Change::Held => News::Held,
+            Change::Enrolled => match self.enrolled(tenant, gallery, peer, subject, sequence) {
+                // Erased while it was being read.
+                Err(_) if erased()? => News::Erased,
+                news => news?,
+            },
+        };
+        Ok(FeedItem { sequence, subject, news })
+    }
+
+    fn enrolled(
+        &self,
+        tenant: &Tenant,
+        gallery: &Gallery,
+        peer: &Peer,
+        subject: SubjectId,
+        sequence: u64,
+    ) -> Result<News, VaultError> {
+        let (record, key) = self.living(tenant, self.rows(), subject)?;
+        let mut palms = Vec::with_capacity(record.positions.len());
+        for &position in &record.positions {
+            let row = rows::palm(&tenant.id, &gallery.id, sequence, position);
+            let sealed = self.rows().read(Table::Palms, &row)?.ok_or(VaultError::RecordMissing { kind: "palm" })?;
+            palms.push(key.open(tenant, &rows::palm_id(position), &sealed)?);
+        }
+        let judged = record.verdicts.iter().any(|verdict| verdict.device == peer.device);
+        let wanted = record.state == State::Pending && !judged;
+        let probes = if wanted { self.store.blob(&probes_name(subject))? } else { None };
+        let probes = probes.map(|sealed| key.open(tenant, b"", &sealed)).transpose()?;
+        Ok(News::Enrolled { palms, probes })
+    }
+
+    /// Everything up to `sequence` has taken effect in the peer's memory.
+    pub fn acknowledge(&self, peer: &Peer, gallery: &GalleryId, sequence: u64) -> Result<(), VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        let gallery = tenant.gallery(gallery)?;
+        let last = head(tenant, self.rows(), &gallery.id)?.last_sequence;
+        if sequence > last {
+            return Err(VaultError::SequenceAhead { sequence, last });
+        }
+        self.followers.acknowledge(&tenant.id, &gallery.id, &peer.device, sequence, self.clock.now());
+        metrics::gauge!(
+            "volar_vault_feed_lag_events",
+            "tenant" => tenant.id.to_string(), "gallery" => gallery.id.to_string(), "follower" => peer.device.to_string()
+        )
+        .set((last - sequence) as f64);
+        Ok(())
+    }
+
+    /// Takes a matcher's word on the subject enrolled at `sequence`. When enough have spoken the subject becomes active;
+    /// at the first suspicion it goes to review. Returns the state after it, `None` if erased.
+    pub fn report_verdict(
+        &self,
+        peer: &Peer,
+        call: &Call,
+        gallery: &GalleryId,
+        sequence: u64,
+        duplicate_of: Option<SubjectId>,
+    ) -> Result<Option<State>, VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        let gallery = tenant.gallery(gallery)?;
+        let method = Method::ReportVerdict;
+        let (subject, state, moved) = self.store.write(|transaction| {
+            let row = rows::event(&tenant.id, &gallery.id, sequence);
+            let event = tenant.record::<v1::Event>(transaction, Table::Feed, &row)?;
+            let Some(v1::Event { subject, change: Change::Enrolled }) = event else {
+                return Err(VaultError::NotAnEnrollment { sequence });
+            };
+            if let Some(Answer::State(state)) = self.answered(tenant, transaction, &peer.device, method, call)? {
+                return Ok((subject, state, None));
+            }
+            let (state, moved) = match self.living(tenant, transaction, subject) {
+                Err(VaultError::SubjectErased) => (None, None),
+                living => {
+                    let (mut record, key) = living?;
+                    let moved = self.judge(tenant, transaction, &key, &mut record, peer, duplicate_of)?;
+                    (Some(record.state), moved)
+                }
+            };
+            self.remember(tenant, transaction, &peer.device, method, call, Answer::State(state))?;
+            Ok((subject, state, moved))
+        })?;
+        if let Some(sequence) = moved {
+            self.decided(gallery, subject, sequence)?;
+        }
+        Ok(state)
+    }
+
+    fn judge(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        key: &SubjectKey,
+        record: &mut v1::Subject,
+        peer: &Peer,
+        duplicate_of: Option<SubjectId>,
+    ) -> Result<Option<u64>, VaultError> {
+        let spoken = record.verdicts.iter().any(|verdict| verdict.device == peer.device);
+        if spoken || record.state != State::Pending {
+            return Ok(None);
+        }
+        record.verdicts.push(v1::Verdict { device: peer.device.clone(), duplicate_of });
+        if duplicate_of.is_some() {
+            self.move_to(tenant, transaction, key, record, State::InReview).map(Some)
+        } else if record.verdicts.len() >= self.settings.verdicts_required {
+            self.move_to(tenant, transaction, key, record, State::Active).map(Some)
+        } else {
+            self.save(tenant, transaction, key, record)?;
+            Ok(None)
+        }
+    }
+
+    /// After a subject has left pending, durably: its probes go, and whoever waits is told.
+    pub(crate) fn decided(&self, gallery: &Gallery, subject: SubjectId, sequence: u64) -> Result<(), VaultError> {
+        self.store.remove_blob(&probes_name(subject))?;
+        gallery.wake(sequence);
+        Ok(())
+    }
+
+    /// Changes where a subject stands and appends the event that tells it; returns its number.
+    pub(crate) fn move_to(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        key: &SubjectKey,
+        record: &mut v1::Subject,
+        to: State,
+    ) -> Result<u64, VaultError> {
+        let change = match to {
+            State::Active => Change::Activated,
+            State::InReview => Change::Held,
+            State::Pending => unreachable!("nobody becomes pending again"),
+        };
+        let from = std::mem::replace(&mut record.state, to);
+        self.save(tenant, transaction, key, record)?;
+        transaction.remove(Table::States, &rows::state(&tenant.id, &record.gallery, from, key.subject))?;
+        transaction.put(Table::States, &rows::state(&tenant.id, &record.gallery, to, key.subject), &[])?;
+        self.append(tenant, transaction, &record.gallery, key.subject, change, Some(from), Some(to))
+    }
+
+    pub(crate) fn save(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        key: &SubjectKey,
+        record: &v1::Subject,
+    ) -> Result<(), VaultError> {
+        let row = rows::subject(&tenant.id, key.subject);
+        Ok(transaction.put(Table::Subjects, &row, &key.seal(tenant, &row, record, &*self.randomness))?)
+    }
+
+    /// Appends an event that takes a subject from one state to another; returns its number.
+    #[allow(clippy::too_many_arguments, reason = "one event's facts, in one place")]
+    pub(crate) fn append(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        gallery: &GalleryId,
+        subject: SubjectId,
+        change: Change,
+        from: Option<State>,
+        to: Option<State>,
+    ) -> Result<u64, VaultError> {
+        let mut head = head(tenant, transaction, gallery)?;
+        head.last_sequence += 1;
+        if let Some(from) = from {
+            *count(&mut head, from) -= 1;
+        }
+        if let Some(to) = to {
+            *count(&mut head, to) += 1;
+        }
+        self.put(tenant, transaction, Table::Heads, &rows::gallery(&tenant.id, gallery), &head)?;
+        let row = rows::event(&tenant.id, gallery, head.last_sequence);
+        self.put(tenant, transaction, Table::Feed, &row, &v1::Event { subject, change })?;
+        Ok(head.last_sequence)
+    }
+
+    /// The key that seals a tenant's tickets now.
+    pub fn ticket_key(&self, peer: &Peer) -> Result<TicketKey, VaultError> {
+        Ok(self.tenant(&peer.tenant)?.keys.ticket_key(TicketKey::epoch_at(self.clock.now())))
+    }
+}
+
+/// Where a gallery's feed ends.
+pub(crate) fn head(tenant: &Tenant, rows: &dyn Rows, gallery: &GalleryId) -> Result<v1::Head, VaultError> {
+    Ok(tenant.record(rows, Table::Heads, &rows::gallery(&tenant.id, gallery))?.unwrap_or_default())
+}
+
+fn count(head: &mut v1::Head, state: State) -> &mut u64 {
+    match state {
+        State::Pending => &mut head.pending,
+        State::Active => &mut head.active,
+        State::InReview => &mut head.in_review,
+    }
+}

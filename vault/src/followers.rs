@@ -1,0 +1,221 @@
+//! Which matchers follow which gallery, and how far each has taken the feed in.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use volar_core::clock::Timestamp;
+use volar_core::id::{DeviceId, GalleryId, TenantId};
+
+use crate::error::VaultError;
+use crate::format::v1::{self, Told};
+use crate::parameters::FOLLOWER_FORGOTTEN_AFTER;
+use crate::rows;
+use crate::store::Table;
+use crate::vault::{Tenant, Vault};
+
+/// The registry of followers. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Followers(Arc<Registry>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    followers: Mutex<BTreeMap<Place, Follower>>,
+    changed: watch::Sender<()>,
+    connections: AtomicU64,
+}
+
+type Place = (TenantId, GalleryId, DeviceId);
+
+#[derive(Clone, Copy, Debug)]
+struct Follower {
+    /// Number of the connection that it follows by; a later one of the same device takes over.
+    connection: Option<u64>,
+    acknowledged: u64,
+    seen_at: Timestamp,
+}
+
+/// One follower as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowerStatus {
+    /// The matcher.
+    pub device: DeviceId,
+    /// How far it has taken the feed in.
+    pub acknowledged: u64,
+    /// Whether it is following now.
+    pub connected: bool,
+}
+
+/// Held while a follower follows.
+#[derive(Debug)]
+pub struct Connection {
+    followers: Followers,
+    place: Place,
+    number: u64,
+}
+
+impl Followers {
+    /// Registers a follower that has everything up to `acknowledged`.
+    pub fn connect(
+        &self,
+        tenant: &TenantId,
+        gallery: &GalleryId,
+        device: &DeviceId,
+        acknowledged: u64,
+        now: Timestamp,
+    ) -> Connection {
+        let place = (tenant.clone(), gallery.clone(), device.clone());
+        let number = self.0.connections.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(place.clone(), Follower { connection: Some(number), acknowledged, seen_at: now });
+        self.changed();
+        Connection { followers: self.clone(), place, number }
+    }
+
+    /// A follower that was seen before this vault started.
+    pub(crate) fn remember(&self, tenant: &TenantId, gallery: &GalleryId, device: DeviceId, seen_at: Timestamp) {
+        let place = (tenant.clone(), gallery.clone(), device);
+        self.lock().entry(place).or_insert(Follower { connection: None, acknowledged: 0, seen_at });
+    }
+
+    /// Everything up to `sequence` has taken effect in the follower.
+    pub(crate) fn acknowledge(&self, tenant: &TenantId, gallery: &GalleryId, device: &DeviceId, sequence: u64, now: Timestamp) {
+        let place = (tenant.clone(), gallery.clone(), device.clone());
+        let mut followers = self.lock();
+        let follower =
+            followers.entry(place).or_insert(Follower { connection: None, acknowledged: 0, seen_at: now });
+        follower.acknowledged = follower.acknowledged.max(sequence);
+        follower.seen_at = now;
+        drop(followers);
+        self.changed();
+    }
+
+    /// The followers of a gallery, by device, those seen within [`FOLLOWER_FORGOTTEN_AFTER`].
+    pub fn of(&self, tenant: &TenantId, gallery: &GalleryId, now: Timestamp) -> Vec<FollowerStatus> {
+        let followers = self.lock();
+        let here = followers.iter().filter(|((of, at, _), follower)| {
+            of == tenant
+                && at == gallery
+                && (follower.connection.is_some() || now.since(follower.seen_at) < FOLLOWER_FORGOTTEN_AFTER)
+        });
+        here.map(|((_, _, device), follower)| FollowerStatus {
+            device: device.clone(),
+            acknowledged: follower.acknowledged,
+            connected: follower.connection.is_some(),
+        })
+        .collect()
+    }
+
+    /// Waits until every connected follower has taken `sequence` in, for `wait` at most; tells which have.
+    pub(crate) async fn taken_in(
+        &self,
+        tenant: &TenantId,
+        gallery: &GalleryId,
+        sequence: u64,
+        wait: Duration,
+        now: Timestamp,
+    ) -> Told {
+        let mut changed = self.0.changed.subscribe();
+        let all_have = async {
+            loop {
+                let late = |follower: &FollowerStatus| follower.connected && follower.acknowledged < sequence;
+                if !self.of(tenant, gallery, now).iter().any(late) || changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Running out of time is an answer too: the receipt names who was late.
+        let _ = tokio::time::timeout(wait, all_have).await;
+        let (confirmed, pending): (Vec<_>, Vec<_>) =
+            self.of(tenant, gallery, now).into_iter().partition(|follower| follower.acknowledged >= sequence);
+        let devices = |followers: Vec<FollowerStatus>| followers.into_iter().map(|follower| follower.device).collect();
+        Told { confirmed: devices(confirmed), pending: devices(pending) }
+    }
+
+    fn changed(&self) {
+        self.0.changed.send_replace(());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Follower>> {
+        self.0.followers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(follower) = self.followers.lock().get_mut(&self.place)
+            && follower.connection == Some(self.number)
+        {
+            follower.connection = None;
+        }
+        self.followers.changed();
+    }
+}
+
+impl Vault {
+    pub(crate) fn remember_followers(&self, tenant: &Tenant, gallery: &GalleryId) -> Result<(), VaultError> {
+        let prefix = rows::gallery(&tenant.id, gallery);
+        self.store.for_each(Table::Followers, &prefix, |key, sealed| {
+            let follower: v1::Follower = tenant.open(key, sealed)?;
+            let device = key[prefix.len()..].strip_suffix(&[0]).and_then(|name| std::str::from_utf8(name).ok());
+            if let Some(device) = device.and_then(|name| name.parse().ok()) {
+                self.followers.remember(&tenant.id, gallery, device, follower.seen_at);
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slug<T: std::str::FromStr>(text: &str) -> T {
+        text.parse().ok().expect("a slug")
+    }
+
+    const NOW: Timestamp = Timestamp::from_unix_milliseconds(1_000);
+
+    async fn told(followers: &Followers, sequence: u64, wait: u64) -> Told {
+        followers.taken_in(&slug("t"), &slug("g"), sequence, Duration::from_millis(wait), NOW).await
+    }
+
+    #[tokio::test]
+    async fn an_erasure_waits_for_those_connected_and_names_the_rest() {
+        let followers = Followers::default();
+        let (tenant, gallery) = (slug("t"), slug("g"));
+        let one = followers.connect(&tenant, &gallery, &slug("m-1"), 4, NOW);
+        let two = followers.connect(&tenant, &gallery, &slug("m-2"), 5, NOW);
+        let elsewhere = followers.connect(&tenant, &slug("other"), &slug("m-3"), 0, NOW);
+        drop(followers.connect(&tenant, &gallery, &slug("m-4"), 2, NOW));
+        let late = told(&followers, 5, 20).await;
+        assert_eq!(late.confirmed, [slug("m-2")]);
+        assert_eq!(late.pending, [slug("m-1"), slug("m-4")]);
+        let waiting = tokio::spawn({
+            let followers = followers.clone();
+            async move { told(&followers, 6, 60_000).await }
+        });
+        tokio::task::yield_now().await;
+        followers.acknowledge(&tenant, &gallery, &slug("m-1"), 6, NOW);
+        drop(two);
+        let told = waiting.await.expect("no panic");
+        assert_eq!(told.confirmed, [slug("m-1")]);
+        assert_eq!(told.pending, [slug("m-2"), slug("m-4")]);
+        drop((one, elsewhere));
+    }
+
+    #[test]
+    fn a_new_connection_of_the_same_device_takes_over() {
+        let followers = Followers::default();
+        let (tenant, gallery, device) = (slug("t"), slug("g"), slug("m"));
+        let old = followers.connect(&tenant, &gallery, &device, 3, NOW);
+        let new = followers.connect(&tenant, &gallery, &device, 0, NOW);
+        drop(old);
+        let status = followers.of(&tenant, &gallery, NOW);
+        assert_eq!(status, [FollowerStatus { device, acknowledged: 0, connected: true }]);
+        drop(new);
+        let after = NOW.after(FOLLOWER_FORGOTTEN_AFTER);
+        assert!(followers.of(&tenant, &gallery, after).is_empty());
+    }
+}

@@ -1,0 +1,425 @@
+//! Where the wrapped subject keys lie: one file of fixed slots, overwritten in place and synchronized. Erasing a person
+//! is overwriting a slot with zeros; a log-structured store would keep the old bytes.
+//!
+//! ```text
+//! header   4096 bytes  magic, format version, store id, key id, checksum; written once
+//! slot n    128 bytes  version | subject | wrapped key (nonce, key, tag) | zeros | checksum over n and all before
+//! ```
+//!
+//! A free slot is all zeros. A slot never straddles a 512-byte sector. A new key is durable before the store refers to
+//! it; what a crash leaves without a referrer is reclaimed at the next start.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ring::digest;
+use volar_core::id::SubjectId;
+
+use super::KeyId;
+use super::file::sync_folder_of;
+use crate::group_sync::GroupSync;
+
+const MAGIC: &[u8; 8] = b"VOLARKEY";
+const FORMAT: u32 = 1;
+const HEADER: usize = 4096;
+const HEADER_USED: usize = 8 + 4 + 16 + KeyId::LENGTH;
+const SLOT: usize = 128;
+const CHECKSUM: usize = 8;
+/// The file grows by this many slots, 128 KiB, at a time.
+const GROWTH: u32 = 1024;
+
+/// Length of a wrapped key: nonce, key and tag.
+pub(crate) const WRAPPED: usize = 12 + 32 + 16;
+
+/// A slot's number, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// The open key table.
+#[derive(Debug)]
+pub struct KeyTable {
+    file: File,
+    path: PathBuf,
+    space: Mutex<Space>,
+    sync: GroupSync,
+}
+
+#[derive(Debug)]
+struct Space {
+    slots: u32,
+    /// A set: giving a slot back twice must not give it to two people.
+    free: BTreeSet<u32>,
+}
+
+/// What a table holds when it is opened.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Slots in use, and whose.
+    pub used: Vec<(Slot, SubjectId)>,
+    /// Slots whose checksum is wrong.
+    pub damaged: Vec<Slot>,
+}
+
+/// A wrapped subject key as its slot holds it.
+pub(crate) struct WrappedKey {
+    pub(crate) version: u32,
+    pub(crate) bytes: [u8; WRAPPED],
+}
+
+/// Why the key table cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyTableError {
+    /// The system refuses.
+    #[error("key table {}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The file is not there though the store has subjects.
+    #[error("the key table {} is missing; without it nobody's record opens: restore it from the backup made together with the store", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Ends in the middle of header or slot, or before a slot that the store refers to.
+    #[error("the key table {} is cut off at {length} bytes; restore it from the backup made together with the store", path.display())]
+    Cut {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        length: u64,
+    },
+    /// Header unknown or altered.
+    #[error("{} is not a key table of format {FORMAT}, or its header is damaged; restore it from its backup", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Made for another store.
+    #[error("the key table {} belongs to another store; put the store and the key table of one backup side by side", path.display())]
+    OtherStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Bits of a slot in use were changed.
+    #[error("slot {slot} of the key table {} is damaged (wrong checksum): one person's records cannot be opened; restore the key table from its backup, or run `volar-vault erase-damaged --config FILE` to erase those persons for good", path.display())]
+    SlotDamaged {
+        /// The file.
+        path: PathBuf,
+        /// The slot.
+        slot: u32,
+    },
+    /// The slot does not hold the key that the store says it does.
+    #[error("slot {slot} of the key table {} holds another person's key or none: key table and store are not of one moment; restore both from one backup", path.display())]
+    SlotOfAnother {
+        /// The file.
+        path: PathBuf,
+        /// The slot.
+        slot: u32,
+    },
+    /// An earlier synchronization failed.
+    #[error("the disk under the key table {} failed to synchronize; nothing more is acknowledged: check the disk and restart", path.display())]
+    SyncFailed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// All slot numbers are taken.
+    #[error("the key table {} is full", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl KeyTable {
+    /// Makes an empty table for the store `store_id` whose records are sealed under `key_id`.
+    pub fn create(path: &Path, store_id: [u8; 16], key_id: KeyId) -> Result<Self, KeyTableError> {
+        let io = |error| KeyTableError::Io { path: path.to_owned(), error };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(io)?;
+        file.write_all_at(&header(store_id, key_id), 0)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| sync_folder_of(path))
+            .map_err(io)?;
+        Ok(Self::over(file, path, 0, BTreeSet::new()))
+    }
+
+    /// Opens the table of store `store_id` and tells what it holds.
+    pub fn open(path: &Path, store_id: [u8; 16]) -> Result<(Self, Contents), KeyTableError> {
+        let io = |error| KeyTableError::Io { path: path.to_owned(), error };
+        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(KeyTableError::Missing { path: path.to_owned() });
+            }
+            opened => opened.map_err(io)?,
+        };
+        let length = file.metadata().map_err(io)?.len();
+        let cut = || KeyTableError::Cut { path: path.to_owned(), length };
+        if length < HEADER as u64 || (length - HEADER as u64) % SLOT as u64 != 0 {
+            return Err(cut());
+        }
+        let mut start = [0; HEADER];
+        file.read_exact(&mut start).map_err(io)?;
+        if store_of(&start).ok_or_else(|| KeyTableError::Header { path: path.to_owned() })? != store_id {
+            return Err(KeyTableError::OtherStore { path: path.to_owned() });
+        }
+        let slots = u32::try_from((length - HEADER as u64) / SLOT as u64).map_err(|_| cut())?;
+        let (mut contents, mut free) = (Contents::default(), BTreeSet::new());
+        let mut reader = std::io::BufReader::with_capacity(1 << 20, &file);
+        for number in 0..slots {
+            let mut slot = [0; SLOT];
+            reader.read_exact(&mut slot).map_err(io)?;
+            match read_slot(number, &slot) {
+                Reading::Free => {
+                    free.insert(number);
+                }
+                Reading::Used(subject, _) => contents.used.push((Slot(number), subject)),
+                Reading::Damaged => contents.damaged.push(Slot(number)),
+            }
+        }
+        Ok((Self::over(file, path, slots, free), contents))
+    }
+
+    fn over(file: File, path: &Path, slots: u32, free: BTreeSet<u32>) -> Self {
+        let space = Mutex::new(Space { slots, free });
+        Self { file, path: path.to_owned(), space, sync: GroupSync::default() }
+    }
+
+    /// Writes a wrapped key to a free slot; durable when this returns.
+    pub(crate) fn store(&self, subject: SubjectId, wrapped: &WrappedKey) -> Result<Slot, KeyTableError> {
+        let number = self.take_free()?;
+        let mut slot = [0; SLOT];
+        slot[..4].copy_from_slice(&wrapped.version.to_le_bytes());
+        slot[4..20].copy_from_slice(subject.as_bytes());
+        slot[20..20 + WRAPPED].copy_from_slice(&wrapped.bytes);
+        let sum = checksum(number, &slot);
+        slot[SLOT - CHECKSUM..].copy_from_slice(&sum);
+        self.overwrite(number, &slot)?;
+        Ok(Slot(number))
+    }
+
+    /// Reads the key that `slot` holds for `subject`; `None` if the slot is free, its key destroyed.
+    pub(crate) fn load(&self, slot: Slot, subject: SubjectId) -> Result<Option<WrappedKey>, KeyTableError> {
+        let mut bytes = [0; SLOT];
+        if slot.0 >= self.space().slots {
+            let length = self.file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
+            return Err(KeyTableError::Cut { path: self.path.clone(), length });
+        }
+        self.file.read_exact_at(&mut bytes, offset(slot.0)).map_err(|error| self.io(error))?;
+        match read_slot(slot.0, &bytes) {
+            Reading::Free => Ok(None),
+            Reading::Damaged => Err(KeyTableError::SlotDamaged { path: self.path.clone(), slot: slot.0 }),
+            Reading::Used(owner, key) if owner == subject => Ok(Some(key)),
+            Reading::Used(..) => Err(KeyTableError::SlotOfAnother { path: self.path.clone(), slot: slot.0 }),
+        }
+    }
+
+    /// Overwrites a slot with zeros; durable when this returns. The slot is not yet given to anyone else.
+    pub fn destroy(&self, slot: Slot) -> Result<(), KeyTableError> {
+        self.overwrite(slot.0, &[0; SLOT])
+    }
+
+    /// Lets a destroyed slot be used again. Call once the store refers to it no more.
+    pub fn release(&self, slot: Slot) {
+        self.space().free.insert(slot.0);
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn take_free(&self) -> Result<u32, KeyTableError> {
+        let mut space = self.space();
+        if let Some(number) = space.free.pop_first() {
+            return Ok(number);
+        }
+        let slots = space.slots.checked_add(GROWTH).ok_or_else(|| KeyTableError::Full { path: self.path.clone() })?;
+        self.file.set_len(offset(slots)).map_err(|error| self.io(error))?;
+        let first = space.slots;
+        space.free.extend(first + 1..slots);
+        space.slots = slots;
+        Ok(first)
+    }
+
+    fn overwrite(&self, number: u32, slot: &[u8; SLOT]) -> Result<(), KeyTableError> {
+        self.file.write_all_at(slot, offset(number)).map_err(|error| self.io(error))?;
+        let write = self.sync.wrote();
+        // `sync_data` flushes the file's new length too, which it needs to read the slot back.
+        self.sync
+            .wait(write, || self.file.sync_data())
+            .map_err(|_| KeyTableError::SyncFailed { path: self.path.clone() })
+    }
+
+    fn space(&self) -> MutexGuard<'_, Space> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn io(&self, error: std::io::Error) -> KeyTableError {
+        KeyTableError::Io { path: self.path.clone(), error }
+    }
+}
+
+enum Reading {
+    Free,
+    Used(SubjectId, WrappedKey),
+    Damaged,
+}
+
+fn read_slot(number: u32, slot: &[u8; SLOT]) -> Reading {
+    if slot.iter().all(|&byte| byte == 0) {
+        return Reading::Free;
+    }
+    if slot[SLOT - CHECKSUM..] != checksum(number, slot) {
+        return Reading::Damaged;
+    }
+    let version = u32::from_le_bytes(slot[..4].try_into().expect("four bytes"));
+    let subject = SubjectId::from_bytes(slot[4..20].try_into().expect("sixteen bytes"));
+    let bytes = slot[20..20 + WRAPPED].try_into().expect("a wrapped key's length");
+    Reading::Used(subject, WrappedKey { version, bytes })
+}
+
+fn checksum(number: u32, slot: &[u8; SLOT]) -> [u8; CHECKSUM] {
+    short_hash(&[&number.to_le_bytes(), &slot[..SLOT - CHECKSUM]])
+}
+
+fn header(store_id: [u8; 16], key_id: KeyId) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    let used = [MAGIC.as_slice(), &FORMAT.to_le_bytes(), &store_id, key_id.as_bytes()].concat();
+    header[..HEADER_USED].copy_from_slice(&used);
+    header[HEADER_USED..HEADER_USED + CHECKSUM].copy_from_slice(&short_hash(&[&used]));
+    header
+}
+
+/// The store that a header names, if the header is whole.
+fn store_of(header: &[u8; HEADER]) -> Option<[u8; 16]> {
+    let (used, rest) = header.split_at(HEADER_USED);
+    let (sum, padding) = rest.split_at(CHECKSUM);
+    let whole = used.starts_with(MAGIC)
+        && used[8..12] == FORMAT.to_le_bytes()
+        && sum == short_hash(&[used])
+        && padding.iter().all(|&byte| byte == 0);
+    whole.then(|| used[12..28].try_into().expect("sixteen bytes"))
+}
+
+/// The first bytes of a SHA-256: against accidents, not against an enemy, for whom the wrapping's tag is there.
+fn short_hash(parts: &[&[u8]]) -> [u8; CHECKSUM] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    context.finish().as_ref()[..CHECKSUM].try_into().expect("longer than a checksum")
+}
+
+fn offset(slot: u32) -> u64 {
+    HEADER as u64 + u64::from(slot) * SLOT as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORE: [u8; 16] = [9; 16];
+
+    fn subject(number: u8) -> SubjectId {
+        SubjectId::from_bytes([number; 16])
+    }
+
+    fn wrapped(byte: u8) -> WrappedKey {
+        WrappedKey { version: 1, bytes: [byte; WRAPPED] }
+    }
+
+    fn table(path: &Path) -> KeyTable {
+        KeyTable::create(path, STORE, KeyId::from_bytes([1; 8])).expect("writable")
+    }
+
+    fn flip(path: &Path, at: u64) {
+        let file = OpenOptions::new().read(true).write(true).open(path).expect("there");
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).expect("inside");
+        file.write_all_at(&[byte[0] ^ 4], at).expect("writable");
+    }
+
+    #[test]
+    fn keys_are_kept_destroyed_and_their_slots_used_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("keys");
+        let keys = table(&path);
+        let one = keys.store(subject(1), &wrapped(1)).expect("stored");
+        let two = keys.store(subject(2), &wrapped(2)).expect("stored");
+        assert_eq!(keys.load(one, subject(1)).expect("readable").expect("used").bytes, [1; WRAPPED]);
+        assert!(matches!(keys.load(one, subject(2)), Err(KeyTableError::SlotOfAnother { slot: 0, .. })));
+        keys.destroy(one).expect("writable");
+        assert!(keys.load(one, subject(1)).expect("readable").is_none());
+        assert_ne!(keys.store(subject(3), &wrapped(3)).expect("stored"), one, "reused before it was released");
+        keys.release(one);
+        assert_eq!(keys.store(subject(4), &wrapped(4)).expect("stored"), one);
+        drop(keys);
+
+        let (keys, contents) = KeyTable::open(&path, STORE).expect("whole");
+        assert_eq!(contents.used.len(), 3);
+        assert_eq!(contents.used[0], (one, subject(4)));
+        assert_eq!(keys.load(two, subject(2)).expect("readable").expect("used").bytes, [2; WRAPPED]);
+    }
+
+    #[test]
+    fn a_destroyed_key_is_nowhere_in_the_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("keys");
+        let keys = table(&path);
+        let slot = keys.store(subject(1), &wrapped(0xA7)).expect("stored");
+        let holds = || std::fs::read(&path).expect("readable").windows(8).any(|window| window == [0xA7; 8]);
+        assert!(holds());
+        keys.destroy(slot).expect("writable");
+        assert!(!holds());
+    }
+
+    #[test]
+    fn cut_altered_and_foreign_tables_are_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("keys");
+        let fresh = || drop(table(&path).store(subject(1), &wrapped(1)).expect("stored"));
+        let open = || KeyTable::open(&path, STORE);
+
+        fresh();
+        let file = OpenOptions::new().write(true).open(&path).expect("there");
+        file.set_len(HEADER as u64 + 77).expect("writable");
+        assert!(matches!(open(), Err(KeyTableError::Cut { .. })));
+        file.set_len(100).expect("writable");
+        assert!(matches!(open(), Err(KeyTableError::Cut { length: 100, .. })));
+
+        fresh();
+        flip(&path, 20);
+        assert!(matches!(open(), Err(KeyTableError::Header { .. })));
+
+        fresh();
+        assert!(matches!(KeyTable::open(&path, [8; 16]), Err(KeyTableError::OtherStore { .. })));
+
+        std::fs::remove_file(&path).expect("there");
+        assert!(matches!(open(), Err(KeyTableError::Missing { .. })));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_slot_is_noticed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("keys");
+        let slot = table(&path).store(subject(1), &wrapped(1)).expect("stored");
+        for at in 0..SLOT as u64 {
+            flip(&path, HEADER as u64 + at);
+            let (keys, contents) = KeyTable::open(&path, STORE).expect("header whole");
+            assert_eq!(contents.damaged, vec![slot], "byte {at}");
+            assert!(matches!(keys.load(slot, subject(1)), Err(KeyTableError::SlotDamaged { .. })), "byte {at}");
+            flip(&path, HEADER as u64 + at);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `volar-vault`: see the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use volar_service::cli::{self, Exit, ServeArguments};
+use volar_vault::config::{Config, DEFAULTS};
+use volar_vault::server;
+
+/// Keeps palm references, consents and payment references, sealed.
+#[derive(clap::Parser)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make the key file that the configuration names. One that is there already is kept.
+    Init {
+        /// The configuration, a TOML file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Erase for good the persons whose slot in the key table is damaged, after restoring it from a backup has failed.
+    EraseDamaged {
+        /// The configuration, a TOML file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments: Arguments = cli::parse();
+    match arguments.command {
+        None => cli::serve(arguments.serve, DEFAULTS, server::run),
+        Some(Command::Init { config }) => cli::report(cli::read::<Config>(&config).and_then(|config| {
+            server::init(&config.keys.file).map(|_| ()).map_err(Exit::unavailable)
+        })),
+        Some(Command::EraseDamaged { config }) => {
+            cli::report(cli::read(&config).and_then(|config| server::erase_damaged(&config)))
+        }
+    }
+}

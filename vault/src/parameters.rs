@@ -1,0 +1,33 @@
+//! The vault's fixed numbers, with where they come from.
+
+use std::time::Duration;
+
+/// A consent may be dated this far ahead of the vault's clock: kiosks keep time by NTP, and a few minutes cover one
+/// that has lost its server.
+pub const CONSENT_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+/// How far a matcher's clock may differ from the vault's when a ticket's key epoch is judged.
+pub const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Longest text of a consent, a payment reference or a name.
+pub const TEXT_BYTES_MAX: usize = 200;
+/// ISO/IEC 7812-1: a card number has 12 to 19 digits, the last of them a Luhn checksum.
+pub const CARD_DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
+/// Both hands.
+pub const PALMS_MAX: usize = 2;
+/// Longest wait of one `GetEnrollment`.
+pub const ENROLLMENT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Events read from the store at once for one follower. With probes an event is about 200 KiB.
+pub const FEED_BATCH: usize = 16;
+/// Events on their way to one follower: enough to keep the wire busy, 3 MiB at most.
+pub const FEED_QUEUE: usize = 16;
+/// A follower not seen for this long is gone, not late: receipts stop naming it.
+pub const FOLLOWER_FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Rows of a page that asks for no size, and the most that any page has.
+pub const PAGE_SIZE_DEFAULT: usize = 100;
+/// See [`PAGE_SIZE_DEFAULT`].
+pub const PAGE_SIZE_MAX: usize = 1_000;
+/// Rows that a scan takes into memory at once.
+pub const SCAN_ROWS: usize = 256;
+/// How often abandoned enrollments are looked for.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);

@@ -1,0 +1,122 @@
+//! Keys of rows. Slugs hold no zero byte, so a zero ends them and no key is a prefix of another's part.
+
+use volar_core::clock::Timestamp;
+use volar_core::id::{DeviceId, EnrollmentId, GalleryId, IdempotencyId, SubjectId, TenantId, TicketId};
+use volar_core::template::Position;
+
+use crate::format::v1::State;
+
+/// A writing call, for keying its answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Method {
+    Enroll = 1,
+    BindPayment = 2,
+    CancelEnrollment = 3,
+    Withdraw = 4,
+    Claim = 5,
+    ReportVerdict = 6,
+    EraseSubject = 7,
+    DecideReview = 8,
+}
+
+pub(crate) fn tenant(tenant: &TenantId) -> Vec<u8> {
+    [tenant.as_str().as_bytes(), &[0]].concat()
+}
+
+pub(crate) fn gallery(of: &TenantId, gallery: &GalleryId) -> Vec<u8> {
+    [&tenant(of), gallery.as_str().as_bytes(), &[0]].concat()
+}
+
+pub(crate) fn subject(of: &TenantId, subject: SubjectId) -> Vec<u8> {
+    [&tenant(of), subject.as_bytes().as_slice()].concat()
+}
+
+pub(crate) fn enrollment(of: &TenantId, enrollment: EnrollmentId) -> Vec<u8> {
+    [&tenant(of), enrollment.as_bytes().as_slice()].concat()
+}
+
+pub(crate) fn claim(of: &TenantId, ticket: TicketId) -> Vec<u8> {
+    [&tenant(of), ticket.as_bytes().as_slice()].concat()
+}
+
+pub(crate) fn event(of: &TenantId, in_gallery: &GalleryId, sequence: u64) -> Vec<u8> {
+    [&gallery(of, in_gallery), sequence.to_be_bytes().as_slice()].concat()
+}
+
+pub(crate) fn palm(of: &TenantId, in_gallery: &GalleryId, sequence: u64, position: Position) -> Vec<u8> {
+    [&event(of, in_gallery, sequence), palm_id(position).as_slice()].concat()
+}
+
+/// A palm's id among its subject's.
+pub(crate) fn palm_id(position: Position) -> [u8; 1] {
+    match position {
+        Position::Left => [b'l'],
+        Position::Right => [b'r'],
+    }
+}
+
+pub(crate) fn states(of: &TenantId, in_gallery: &GalleryId, state: State) -> Vec<u8> {
+    [&gallery(of, in_gallery), [state_byte(state)].as_slice()].concat()
+}
+
+pub(crate) fn state(of: &TenantId, in_gallery: &GalleryId, at: State, subject: SubjectId) -> Vec<u8> {
+    [&states(of, in_gallery, at), subject.as_bytes().as_slice()].concat()
+}
+
+fn state_byte(state: State) -> u8 {
+    match state {
+        State::Pending => 1,
+        State::Active => 2,
+        State::InReview => 3,
+    }
+}
+
+pub(crate) fn follower(of: &TenantId, in_gallery: &GalleryId, device: &DeviceId) -> Vec<u8> {
+    [&gallery(of, in_gallery), device.as_str().as_bytes(), &[0]].concat()
+}
+
+pub(crate) fn deadline(at: Timestamp, of: &TenantId, subject: SubjectId) -> Vec<u8> {
+    [at.unix_milliseconds().to_be_bytes().as_slice(), &self::subject(of, subject)].concat()
+}
+
+pub(crate) fn idempotency(of: &TenantId, device: &DeviceId, method: Method, id: IdempotencyId) -> Vec<u8> {
+    [&tenant(of), device.as_str().as_bytes(), &[0, method as u8], id.as_bytes().as_slice()].concat()
+}
+
+/// The tenant and subject that a key of [`subject`]'s form ends in, if it is one.
+pub(crate) fn split_subject(key: &[u8]) -> Option<(TenantId, SubjectId)> {
+    let (tenant, subject) = key.split_at_checked(key.len().checked_sub(16)?)?;
+    let tenant = std::str::from_utf8(tenant.strip_suffix(&[0])?).ok()?.parse().ok()?;
+    Some((tenant, SubjectId::from_bytes(subject.try_into().ok()?)))
+}
+
+/// The time, tenant and subject of a key of [`deadline`]'s form, if it is one.
+pub(crate) fn split_deadline(key: &[u8]) -> Option<(Timestamp, TenantId, SubjectId)> {
+    let (time, rest) = key.split_at_checked(8)?;
+    let (tenant, subject) = split_subject(rest)?;
+    let at = u64::from_be_bytes(time.try_into().ok()?);
+    Some((Timestamp::from_unix_milliseconds(at), tenant, subject))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_split_into_what_they_were_made_of() {
+        let tenant: TenantId = "acme".parse().expect("a slug");
+        let subject = SubjectId::from_bytes([0; 16]);
+        let at = Timestamp::from_unix_milliseconds(77);
+        assert_eq!(split_subject(&self::subject(&tenant, subject)), Some((tenant.clone(), subject)));
+        assert_eq!(split_deadline(&deadline(at, &tenant, subject)), Some((at, tenant, subject)));
+        assert_eq!(split_subject(b"short"), None);
+        assert_eq!(split_deadline(b""), None);
+    }
+
+    #[test]
+    fn one_tenants_rows_are_not_within_anothers() {
+        let (short, long): (TenantId, TenantId) = ("a".parse().expect("a slug"), "a-b".parse().expect("a slug"));
+        assert!(!self::tenant(&long).starts_with(&self::tenant(&short)));
+    }
+}

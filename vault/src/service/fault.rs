@@ -1,0 +1,65 @@
+//! How the vault's errors look on the wire.
+
+use tonic::Code;
+use volar_core::ticket::TicketError;
+use volar_service::fault::Fault;
+
+use crate::error::VaultError;
+use crate::keys::KeyTableError;
+use crate::store::StoreError;
+
+/// Code and reason of an error. What concerns the vault's own disk goes to its log, and to the caller without detail.
+pub fn fault(error: VaultError) -> Fault {
+    use VaultError as E;
+    let (code, reason) = match &error {
+        E::TenantUnknown { .. } => (Code::PermissionDenied, "TENANT_UNKNOWN"),
+        E::GalleryUnknown { .. } => (Code::NotFound, "GALLERY_UNKNOWN"),
+        E::GenerationMismatch { .. } => (Code::FailedPrecondition, "GENERATION_MISMATCH"),
+        E::ModelMismatch { .. } => (Code::FailedPrecondition, "MODEL_MISMATCH"),
+        E::Field { .. } => (Code::InvalidArgument, "FIELD_INVALID"),
+        E::ConsentMissing => (Code::InvalidArgument, "CONSENT_MISSING"),
+        E::Template { .. } => (Code::InvalidArgument, "TEMPLATE_INVALID"),
+        E::IdempotencyConflict => (Code::AlreadyExists, "IDEMPOTENCY_CONFLICT"),
+        E::EnrollmentUnknown => (Code::NotFound, "ENROLLMENT_UNKNOWN"),
+        E::EnrollmentFinished => (Code::FailedPrecondition, "ENROLLMENT_FINISHED"),
+        E::PaymentAlreadyBound => (Code::AlreadyExists, "PAYMENT_ALREADY_BOUND"),
+        E::CardNumberRefused { .. } => (Code::InvalidArgument, "CARD_NUMBER_REFUSED"),
+        E::SubjectUnknown => (Code::NotFound, "SUBJECT_UNKNOWN"),
+        E::SubjectErased => (Code::FailedPrecondition, "SUBJECT_ERASED"),
+        E::NotInReview => (Code::FailedPrecondition, "NOT_IN_REVIEW"),
+        E::NotAnEnrollment { .. } => (Code::NotFound, "NOT_AN_ENROLLMENT"),
+        E::SequenceAhead { .. } => (Code::OutOfRange, "SEQUENCE_AHEAD"),
+        E::Ticket(TicketError::Malformed) => (Code::InvalidArgument, "TICKET_MALFORMED"),
+        E::Ticket(TicketError::Forged | TicketError::KeyUnknown { .. }) => (Code::PermissionDenied, "TICKET_FORGED"),
+        E::Ticket(TicketError::Expired) => (Code::FailedPrecondition, "TICKET_EXPIRED"),
+        E::TicketAlreadyClaimed => (Code::AlreadyExists, "TICKET_ALREADY_CLAIMED"),
+        E::PurposeMismatch { .. } => (Code::FailedPrecondition, "PURPOSE_MISMATCH"),
+        E::TicketOfAnotherDevice => (Code::PermissionDenied, "TICKET_OF_ANOTHER_DEVICE"),
+        E::NoPaymentReference => (Code::FailedPrecondition, "NO_PAYMENT_REFERENCE"),
+        E::EnrollmentNotActive => (Code::FailedPrecondition, "ENROLLMENT_NOT_ACTIVE"),
+        _ => return internal(&error),
+    };
+    let fault = Fault::new(code, reason, error.to_string());
+    match error {
+        E::Field { field, .. } | E::CardNumberRefused { field } => fault.with("field", field),
+        E::Template { field, .. } => fault.with("field", field),
+        E::GenerationMismatch { current, .. } => fault.with("generation", current),
+        E::GalleryUnknown { gallery, .. } => fault.with("gallery", gallery),
+        _ => fault,
+    }
+}
+
+fn internal(error: &VaultError) -> Fault {
+    tracing::error!(%error, "a call failed on the vault's own disk");
+    let unavailable = matches!(
+        error,
+        VaultError::Store(StoreError::Io { .. } | StoreError::SyncFailed { .. })
+            | VaultError::KeyTable(KeyTableError::Io { .. } | KeyTableError::SyncFailed { .. } | KeyTableError::Full { .. })
+    );
+    if unavailable {
+        let message = "the vault cannot write to its disk; its log says more";
+        return Fault::new(Code::Unavailable, "STORE_UNAVAILABLE", message);
+    }
+    let message = "a record in the vault is damaged; its log says more, and a backup made together with the key table helps";
+    Fault::new(Code::DataLoss, "RECORD_DAMAGED", message)
+}

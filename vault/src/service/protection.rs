@@ -1,0 +1,26 @@
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use volar_proto::v1 as wire;
+use volar_proto::v1::protection_service_server::ProtectionService;
+use volar_service::identity::Peer;
+
+use super::fault;
+use crate::convert;
+use crate::vault::Vault;
+
+/// Gives capture devices their gallery's key.
+pub struct Protection(pub Arc<Vault>);
+
+#[tonic::async_trait]
+impl ProtectionService for Protection {
+    async fn get_protection(
+        &self,
+        request: Request<wire::GetProtectionRequest>,
+    ) -> Result<Response<wire::GetProtectionResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let gallery = convert::gallery(&request.get_ref().gallery);
+        let protection = gallery.and_then(|gallery| self.0.protection(&peer.tenant, &gallery)).map_err(fault)?;
+        Ok(Response::new(convert::protection(&protection)))
+    }
+}

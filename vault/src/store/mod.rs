@@ -1,0 +1,213 @@
+//! Where sealed records lie. One trait; every engine passes the one [`conformance`] suite.
+
+pub mod conformance;
+mod sled_engine;
+mod witness;
+
+use std::path::PathBuf;
+
+use crate::error::VaultError;
+
+pub use sled_engine::SledStore;
+
+/// A table of rows ordered by their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Table {
+    /// The store itself: its id, the id of its key. Plain.
+    Meta,
+    /// Galleries, by tenant and gallery.
+    Galleries,
+    /// Ends of feeds, by tenant and gallery.
+    Heads,
+    /// Subjects, by tenant and subject.
+    Subjects,
+    /// Palms, by tenant, gallery, sequence and hand: in the order in which followers read them.
+    Palms,
+    /// Payment references, by tenant and subject.
+    Payments,
+    /// Where keys and palms of subjects lie, by tenant and subject.
+    Placements,
+    /// Subjects by tenant, gallery and state. Empty rows.
+    States,
+    /// Enrollments that must be finished, by time, tenant and subject. Empty rows.
+    Deadlines,
+    /// Subjects by tenant and enrollment.
+    Enrollments,
+    /// Erased subjects, by tenant and subject.
+    Tombstones,
+    /// Erasures under way, by tenant and subject. Empty rows.
+    Erasing,
+    /// Answered calls, by tenant, device, method and idempotency id.
+    Idempotency,
+    /// Claimed tickets, by tenant and ticket.
+    Claims,
+    /// Events, by tenant, gallery and sequence.
+    Feed,
+    /// Followers, by tenant, gallery and device.
+    Followers,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 16] = [
+        Self::Meta,
+        Self::Galleries,
+        Self::Heads,
+        Self::Subjects,
+        Self::Palms,
+        Self::Payments,
+        Self::Placements,
+        Self::States,
+        Self::Deadlines,
+        Self::Enrollments,
+        Self::Tombstones,
+        Self::Erasing,
+        Self::Idempotency,
+        Self::Claims,
+        Self::Feed,
+        Self::Followers,
+    ];
+}
+
+/// A row: key and value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// A durable, transactional store of rows, and of blobs too large to be rows.
+///
+/// Reads may see what is not durable yet; whoever answers from a read calls [`Store::settle`] first.
+pub trait Store: Rows + Send + Sync + 'static {
+    /// Up to `limit` rows whose keys start with `prefix` and are not below `from`, in order.
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, StoreError>;
+
+    /// Runs `body` alone; applies all of its writes at once if it returns true, none otherwise. May run it again. What
+    /// it wrote, and everything that it read, is durable when this returns.
+    fn transact(&self, body: &mut Body<'_>) -> Result<(), StoreError>;
+
+    /// Returns once everything that a read has seen so far is durable.
+    fn settle(&self) -> Result<(), StoreError>;
+
+    /// Keeps a blob, before the transaction that refers to it; durable when this returns.
+    fn put_blob(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// A blob, or `None` if it was removed.
+    fn blob(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Removes a blob, after the transaction that stopped referring to it. Removing none is no error.
+    fn remove_blob(&self, name: &str) -> Result<(), StoreError>;
+
+    /// Names of every blob, those that nothing refers to included.
+    fn blobs(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Bytes that the store takes up.
+    fn size_bytes(&self) -> u64;
+}
+
+/// What [`Store::transact`] runs.
+pub type Body<'a> = dyn FnMut(&dyn Transaction) -> Result<bool, StoreError> + 'a;
+
+/// Reads one row at a time, inside a transaction or not.
+pub trait Rows {
+    /// The value under `key`.
+    fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+}
+
+/// Reads and writes inside a transaction; reads see its own writes.
+pub trait Transaction: Rows {
+    /// Puts a row.
+    fn put(&self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
+
+    /// Removes a row. Removing none is no error.
+    fn remove(&self, table: Table, key: &[u8]) -> Result<(), StoreError>;
+}
+
+impl dyn Store {
+    /// Runs `body` in a transaction: its writes are durable if it succeeds, and undone if it fails.
+    pub fn write<T>(
+        &self,
+        mut body: impl FnMut(&dyn Transaction) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let mut outcome = None;
+        self.transact(&mut |transaction| {
+            let ended = body(transaction);
+            let keep = ended.is_ok();
+            outcome = Some(ended);
+            Ok(keep)
+        })?;
+        outcome.expect("a transaction that succeeds has run its body")
+    }
+
+    /// Every row whose key starts with `prefix`, in order, a few at a time.
+    pub fn for_each(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        let mut from = prefix.to_vec();
+        loop {
+            let rows = self.scan(table, prefix, &from, crate::parameters::SCAN_ROWS)?;
+            for (key, value) in &rows {
+                visit(key, value)?;
+            }
+            match rows.last() {
+                // The least key above the last one.
+                Some((key, _)) => from = [key.as_slice(), &[0]].concat(),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Why the store does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system refuses.
+    #[error("store {}: {error}", path.display())]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error("the store {} is in use by another process; two vaults cannot share one store", path.display())]
+    InUse {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// Its files are not as they were written.
+    #[error("the store {} is damaged ({reason}); stop the vault and restore store and key table from one backup", path.display())]
+    Damaged {
+        /// Its folder.
+        path: PathBuf,
+        /// What was noticed.
+        reason: String,
+    },
+    /// It has forgotten what it had acknowledged.
+    #[error("the store {} holds {found} transactions but had acknowledged {acknowledged}: its files were cut or replaced by older ones; restore store and key table from one backup", path.display())]
+    LostWrites {
+        /// Its folder.
+        path: PathBuf,
+        /// Transactions found.
+        found: u64,
+        /// Transactions acknowledged.
+        acknowledged: u64,
+    },
+    /// Made by a newer vault.
+    #[error("the store {} has format {found}; this vault knows {known}: run a newer one", path.display())]
+    Format {
+        /// Its folder.
+        path: PathBuf,
+        /// Format found.
+        found: u32,
+        /// Newest format known.
+        known: u32,
+    },
+    /// The disk refused to synchronize.
+    #[error("the disk under the store {} failed to synchronize; nothing more is acknowledged: check the disk and restart", path.display())]
+    SyncFailed {
+        /// Its folder.
+        path: PathBuf,
+    },
+}

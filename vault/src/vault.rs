@@ -1,0 +1,274 @@
+//! The vault: keys, store and galleries, opened together and checked against each other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use volar_core::clock::{Clock, Timestamp};
+use volar_core::id::{DeviceId, GalleryId, IdempotencyId, ModelId, SubjectId, TenantId};
+use volar_core::randomness::Randomness;
+use volar_core::secret::Key;
+
+use crate::error::VaultError;
+use crate::followers::Followers;
+use crate::format::v1::{self, Answer};
+use crate::format::{self, Binding, FormatError, Record};
+use crate::keys::{KeyHolder, KeyTable, TenantKeys};
+use crate::rows::{self, Method};
+use crate::store::{Rows, Store, Table, Transaction};
+
+mod opening;
+mod subject_key;
+
+pub(crate) use subject_key::SubjectKey;
+
+/// An open vault.
+pub struct Vault {
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) key_table: KeyTable,
+    pub(crate) tenants: BTreeMap<TenantId, Tenant>,
+    pub(crate) followers: Followers,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) settings: Settings,
+    pub(crate) opened_at: Timestamp,
+    /// One erasure at a time destroys a key and gives its slot back: a slot given back twice would be two people's.
+    pub(crate) erasing: Mutex<()>,
+}
+
+/// What a vault is opened from.
+pub struct Parts<'a> {
+    /// Where records lie.
+    pub store: Box<dyn Store>,
+    /// Where subject keys lie.
+    pub key_table: &'a Path,
+    /// Who holds the long-term key.
+    pub holder: &'a dyn KeyHolder,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes keys, nonces and ids.
+    pub randomness: Arc<dyn Randomness>,
+}
+
+/// What a vault serves and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Tenants and their galleries.
+    pub tenants: Vec<(TenantId, Vec<(GalleryId, ModelId)>)>,
+    /// Matchers that must have searched for duplicates before a subject becomes active.
+    pub verdicts_required: usize,
+    /// An enrollment that announces a payment must have it within this time.
+    pub payment_deadline: Duration,
+    /// How long a ticket is good.
+    pub ticket_lifetime: Duration,
+    /// How long an erasure waits for connected followers.
+    pub erasure_wait: Duration,
+    /// How often a follower with nothing to do hears from the vault.
+    pub heartbeat: Duration,
+    /// What to do with persons whose key slot is damaged.
+    pub damaged_keys: DamagedKeys,
+}
+
+/// What to do about a key slot whose checksum is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DamagedKeys {
+    /// Do not start: the key table may be in a backup.
+    Refuse,
+    /// Erase the persons for good, as an operator has decided.
+    Erase,
+}
+
+/// One tenant's keys and galleries.
+pub(crate) struct Tenant {
+    pub(crate) id: TenantId,
+    pub(crate) keys: TenantKeys,
+    pub(crate) galleries: BTreeMap<GalleryId, Gallery>,
+}
+
+/// One gallery as it stands in memory.
+pub(crate) struct Gallery {
+    pub(crate) id: GalleryId,
+    pub(crate) generation: u32,
+    pub(crate) model: ModelId,
+    pub(crate) key: Key,
+    feed_id: Mutex<[u8; 16]>,
+    /// The feed's last sequence number: a wake-up; what happened is read from the store.
+    pub(crate) wake: watch::Sender<u64>,
+}
+
+/// A writing call's id, and a hash of its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Made and kept by the caller.
+    pub id: IdempotencyId,
+    /// SHA-256 of the request.
+    pub body_sha256: [u8; 32],
+}
+
+/// What `GetProtection` gives.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    /// The gallery's key.
+    pub key: Key,
+    /// Its generation.
+    pub generation: u32,
+    /// The model of its references.
+    pub model: ModelId,
+}
+
+impl Vault {
+    /// The protection of a tenant's gallery.
+    pub fn protection(&self, tenant: &TenantId, gallery: &GalleryId) -> Result<Protection, VaultError> {
+        let gallery = self.tenant(tenant)?.gallery(gallery)?;
+        Ok(Protection { key: gallery.key.clone(), generation: gallery.generation, model: gallery.model.clone() })
+    }
+
+    /// Time since the vault was opened.
+    pub fn uptime(&self) -> Duration {
+        self.clock.now().since(self.opened_at)
+    }
+
+    /// Returns once everything written so far is durable.
+    pub fn settle(&self) -> Result<(), VaultError> {
+        Ok(self.store.settle()?)
+    }
+
+    /// Bytes that the store's rows take up.
+    pub fn store_bytes(&self) -> u64 {
+        self.store.size_bytes()
+    }
+
+    pub(crate) fn tenant(&self, tenant: &TenantId) -> Result<&Tenant, VaultError> {
+        self.tenants.get(tenant).ok_or_else(|| VaultError::TenantUnknown { tenant: tenant.clone() })
+    }
+
+    pub(crate) fn rows(&self) -> &dyn Rows {
+        &*self.store
+    }
+
+    pub(crate) fn put<R: Record>(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        table: Table,
+        key: &[u8],
+        record: &R,
+    ) -> Result<(), VaultError> {
+        let sealed = format::seal(record, &tenant.keys.records, tenant.binding(key), &*self.randomness);
+        Ok(transaction.put(table, key, &sealed)?)
+    }
+
+    /// What a repeated call was answered the first time; `None` for a new call.
+    pub(crate) fn answered(
+        &self,
+        tenant: &Tenant,
+        rows: &dyn Rows,
+        device: &DeviceId,
+        method: Method,
+        call: &Call,
+    ) -> Result<Option<Answer>, VaultError> {
+        let key = rows::idempotency(&tenant.id, device, method, call.id);
+        let Some(found) = tenant.record::<v1::Idempotency>(rows, Table::Idempotency, &key)? else { return Ok(None) };
+        if found.body != tenant.keys.body_mark(&call.body_sha256) {
+            return Err(VaultError::IdempotencyConflict);
+        }
+        Ok(Some(found.answer))
+    }
+
+    /// Remembers a call's answer, in the transaction that has its effect.
+    pub(crate) fn remember(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        device: &DeviceId,
+        method: Method,
+        call: &Call,
+        answer: Answer,
+    ) -> Result<(), VaultError> {
+        let key = rows::idempotency(&tenant.id, device, method, call.id);
+        let body = tenant.keys.body_mark(&call.body_sha256);
+        let record = v1::Idempotency { body, at: self.clock.now(), answer };
+        self.put(tenant, transaction, Table::Idempotency, &key, &record)
+    }
+
+    /// The record of a subject that is not erased, and the key that opens it.
+    pub(crate) fn living(
+        &self,
+        tenant: &Tenant,
+        rows: &dyn Rows,
+        subject: SubjectId,
+    ) -> Result<(v1::Subject, SubjectKey), VaultError> {
+        let key = rows::subject(&tenant.id, subject);
+        if rows.read(Table::Tombstones, &key)?.is_some() {
+            return Err(VaultError::SubjectErased);
+        }
+        let sealed = rows.read(Table::Subjects, &key)?.ok_or(VaultError::SubjectUnknown)?;
+        let subject_key = self.subject_key(tenant, rows, subject)?.ok_or(VaultError::SubjectErased)?;
+        Ok((subject_key.open(tenant, &key, &sealed)?, subject_key))
+    }
+}
+
+/// Runs work that waits for the disk where it holds up nobody else.
+pub(crate) async fn blocking<T: Send + 'static>(
+    vault: &Arc<Vault>,
+    work: impl FnOnce(&Vault) -> T + Send + 'static,
+) -> T {
+    let vault = vault.clone();
+    match tokio::task::spawn_blocking(move || work(&vault)).await {
+        Ok(value) => value,
+        Err(failure) => match failure.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is ending, and the caller with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The blob that holds a pending subject's probes.
+pub(crate) fn probes_name(subject: SubjectId) -> String {
+    format!("probes-{}", hex::encode(subject.as_bytes()))
+}
+
+impl Tenant {
+    pub(crate) fn gallery(&self, gallery: &GalleryId) -> Result<&Gallery, VaultError> {
+        self.galleries
+            .get(gallery)
+            .ok_or_else(|| VaultError::GalleryUnknown { tenant: self.id.clone(), gallery: gallery.clone() })
+    }
+
+    /// A record that is about nobody, from its row.
+    pub(crate) fn open<R: Record>(&self, key: &[u8], sealed: &[u8]) -> Result<R, FormatError> {
+        format::open(sealed, &self.keys.records, self.binding(key))
+    }
+
+    /// A record that is about nobody; its id is its row's key.
+    pub(crate) fn record<R: Record>(&self, rows: &dyn Rows, table: Table, key: &[u8]) -> Result<Option<R>, VaultError> {
+        let Some(sealed) = rows.read(table, key)? else { return Ok(None) };
+        Ok(Some(self.open(key, &sealed)?))
+    }
+
+    fn binding<'a>(&'a self, id: &'a [u8]) -> Binding<'a> {
+        Binding { tenant: &self.id, subject: None, id, key_version: self.keys.version }
+    }
+}
+
+impl Gallery {
+    pub(crate) fn feed_id(&self) -> [u8; 16] {
+        *self.feed_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_feed_id(&self, feed_id: [u8; 16]) {
+        *self.feed_id.lock().unwrap_or_else(PoisonError::into_inner) = feed_id;
+    }
+
+    /// Tells whoever waits on this gallery that its feed reaches `sequence`.
+    pub(crate) fn wake(&self, sequence: u64) {
+        self.wake.send_if_modified(|last| {
+            let later = sequence > *last;
+            *last = (*last).max(sequence);
+            later
+        });
+    }
+}

@@ -1,0 +1,89 @@
+//! One person's own key: made at enrollment, wrapped by the tenant's, destroyed at erasure.
+
+use volar_core::id::SubjectId;
+use volar_core::randomness::Randomness;
+use volar_core::secret::Key;
+use zeroize::Zeroizing;
+
+use super::{Tenant, Vault};
+use crate::error::VaultError;
+use crate::format::{self, Binding, FormatError, Kind, Record, v1};
+use crate::keys::{Slot, TenantKeys, WRAPPED, WrappedKey};
+use crate::rows;
+use crate::store::{Rows, Table};
+
+const NONCE: usize = 12;
+
+/// A person's key, unwrapped, and whose it is.
+pub(crate) struct SubjectKey {
+    pub(crate) subject: SubjectId,
+    version: u32,
+    key: Key,
+}
+
+impl SubjectKey {
+    /// A new key for a new subject.
+    pub(crate) fn generate(subject: SubjectId, keys: &TenantKeys, randomness: &dyn Randomness) -> Self {
+        let bytes = Zeroizing::new(randomness.bytes::<{ Key::LENGTH }>());
+        Self { subject, version: keys.version, key: Key::new(*bytes) }
+    }
+
+    pub(crate) fn wrap(&self, tenant: &Tenant, randomness: &dyn Randomness) -> WrappedKey {
+        let nonce: [u8; NONCE] = randomness.bytes();
+        let aad = associated_data(tenant, self.subject, self.version);
+        let text = format::encrypt(&tenant.keys.wrapping, nonce, &aad, self.key.expose());
+        let mut bytes = [0; WRAPPED];
+        bytes[..NONCE].copy_from_slice(&nonce);
+        bytes[NONCE..].copy_from_slice(&text);
+        WrappedKey { version: self.version, bytes }
+    }
+
+    fn unwrap(tenant: &Tenant, subject: SubjectId, wrapped: &WrappedKey) -> Option<Self> {
+        let (nonce, text) = wrapped.bytes.split_at(NONCE);
+        let nonce = nonce.try_into().expect("split at twelve bytes");
+        let aad = associated_data(tenant, subject, wrapped.version);
+        let plain = format::decrypt(&tenant.keys.wrapping, nonce, &aad, text)?;
+        Some(Self { subject, version: wrapped.version, key: Key::from_slice(&plain)? })
+    }
+
+    pub(crate) fn seal<R: Record>(&self, tenant: &Tenant, id: &[u8], record: &R, randomness: &dyn Randomness) -> Vec<u8> {
+        format::seal(record, &self.key, self.binding(tenant, id), randomness)
+    }
+
+    pub(crate) fn open<R: Record>(&self, tenant: &Tenant, id: &[u8], sealed: &[u8]) -> Result<R, FormatError> {
+        format::open(sealed, &self.key, self.binding(tenant, id))
+    }
+
+    fn binding<'a>(&self, tenant: &'a Tenant, id: &'a [u8]) -> Binding<'a> {
+        Binding { tenant: &tenant.id, subject: Some(self.subject), id, key_version: self.version }
+    }
+}
+
+impl Vault {
+    /// A subject's key; `None` if it was destroyed.
+    pub(crate) fn subject_key(
+        &self,
+        tenant: &Tenant,
+        rows: &dyn Rows,
+        subject: SubjectId,
+    ) -> Result<Option<SubjectKey>, VaultError> {
+        let row = rows::subject(&tenant.id, subject);
+        let placement = tenant.record::<v1::Placement>(rows, Table::Placements, &row)?;
+        let Some(placement) = placement else { return Ok(None) };
+        let Some(wrapped) = self.key_table.load(Slot(placement.slot), subject)? else { return Ok(None) };
+        let key = SubjectKey::unwrap(tenant, subject, &wrapped).ok_or(FormatError::Forged { kind: Kind::Subject })?;
+        Ok(Some(key))
+    }
+}
+
+fn associated_data(tenant: &Tenant, subject: SubjectId, version: u32) -> Vec<u8> {
+    let name = tenant.id.as_str().as_bytes();
+    let parts: [&[u8]; 5] = [
+        b"volar.v1 subject key",
+        &version.to_be_bytes(),
+        &(name.len() as u32).to_be_bytes(),
+        name,
+        subject.as_bytes(),
+    ];
+    parts.concat()
+}
