@@ -24,5 +24,7 @@ pub mod roi_normalize;
 mod segment;
 pub mod sensor;
 mod square;
+mod stillness;
 mod template_parameters;
 mod valleys;
+mod wake;

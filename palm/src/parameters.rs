@@ -103,10 +103,14 @@ pub(crate) const SIDE_PIXELS_MIN: f32 = 51.0;
 pub(crate) const TIPS_CUT_MAX: usize = 2;
 /// Distance from the contour at which grey is that of skin and background, in working pixels.
 pub(crate) const EDGE_REACH: f32 = 5.0;
+/// Directions of edges that are told apart, over half a turn.
+pub(crate) const EDGE_DIRECTIONS: usize = 6;
+/// Fewest edge points that judge a direction.
+pub(crate) const EDGES_MIN: usize = 12;
 /// Hands with edges less sudden move.
-pub(crate) const SHARPNESS_MIN: f32 = 0.2;
+pub(crate) const SHARPNESS_MIN: f32 = 0.4;
 /// Hands that fit average proportions worse are tilted.
-pub(crate) const MISFIT_MAX: f32 = 1.0;
+pub(crate) const MISFIT_MAX: f32 = 0.9;
 /// Least share of the palm square's edge on the hand; a spread thumb leaves a gap.
 pub(crate) const ON_HAND_MIN: f32 = 0.6;
 /// Greatest change of light across the palm.
@@ -141,7 +145,7 @@ pub(crate) const MARKS: Marks = Marks {
     contrast: Mark { useless: 5.0, best: 50.0 },
     clipped: Mark { useless: 0.3, best: 0.0 },
     gradient: Mark { useless: 1.6, best: 0.2 },
-    sharpness: Mark { useless: 0.1, best: 0.4 },
+    sharpness: Mark { useless: 0.2, best: 0.6 },
     misfit: Mark { useless: 1.5, best: 0.3 },
     on_hand: Mark { useless: 0.3, best: 0.95 },
 };
@@ -157,3 +161,23 @@ pub(crate) const FAR_RADIUS: f32 = 0.09;
 /// Something that reaches this far from its middle, in inscribed radii, without leaving the frame, is longish: closed
 /// fingers. A face reaches 1.4.
 pub(crate) const LONG_REACH: f32 = 1.9;
+
+// From frame to frame.
+
+/// A palm that moves by more of its square's side between two frames is not held still. A hovering hand trembles by a
+/// millimetre or so, 1.5 % of the square; one that is waved covers 10 %.
+pub(crate) const STILL_SHIFT: f32 = 0.035;
+/// A palm whose square's side changes by more is not held still.
+pub(crate) const STILL_GROWTH: f32 = 0.035;
+/// A palm whose blocks change by more on average, in shares of their mean, is not held still.
+pub(crate) const STILL_CHANGE: f32 = 0.06;
+/// Side of the blocks in which two regions are compared.
+pub(crate) const STILL_BLOCK: usize = 8;
+/// Longest side of the thumbnail that wakes the pipeline.
+pub(crate) const WAKE_SIDE: u32 = 40;
+/// A pixel of the thumbnail that changes by more grey levels is a change; sensor noise averages to below one.
+pub(crate) const WAKE_GREY: u8 = 4;
+/// Share of the thumbnail that must change to wake the pipeline: a fingertip.
+pub(crate) const WAKE_SHARE: f32 = 0.005;
+/// An unchanged empty scene is examined again after this long, in milliseconds, whatever the thumbnail says.
+pub(crate) const WAKE_AFTER_MS: u64 = 1000;

@@ -109,7 +109,6 @@ impl Pipeline {
         outline.valleys = Some([layout.valleys[1], layout.valleys[3]].map(|valley| scaled(valley, scale)));
         let region = square.cut(&picture);
         let measures = measure(&working, &segmented, blob, &contour, &layout, &square, &region);
-        if std::env::var("DBG").is_ok() { eprintln!("{measures:.2?}"); }
         if let Some(reason) = measures.guidance() {
             return Outcome::Guidance { reason, outline };
         }

@@ -10,7 +10,7 @@ use crate::guidance::Guidance;
 use crate::layout::Layout;
 use crate::outline::Point;
 use crate::parameters::{
-    BRIGHT_CLIPPED, CLIPPED, CONTRAST_MIN, EDGE_REACH, GRADIENT_MAX, MARKS, MISFIT_MAX, ON_HAND_MIN, SHARPNESS_MIN,
+    BRIGHT_CLIPPED, CLIPPED, CONTRAST_MIN, EDGE_DIRECTIONS, EDGE_REACH, EDGES_MIN, GRADIENT_MAX, MARKS, MISFIT_MAX, ON_HAND_MIN, SHARPNESS_MIN,
     SIDE_PIXELS_MIN, SIDE_SHARE_MAX, SIDE_SHARE_MIN, TIPS_CUT_MAX,
 };
 use crate::raster::Raster;
@@ -121,8 +121,9 @@ impl Measures {
     }
 }
 
-/// Contrast across two pixels of the hand's edge, as a share of that across [`EDGE_REACH`] to each side; of the tenth
-/// of the contour where it is lowest. Motion smears the edges that lie across it.
+/// How evenly sudden the hand's edge is in all directions: the steepness (contrast across two pixels as a share of
+/// that across [`EDGE_REACH`] to each side) of the direction in which it is least, over that of the one in which it is
+/// most. Hands have edges of every softness, but only motion smears those that lie across it.
 pub(crate) fn sharpness(working: &Raster, contour: &Contour) -> f32 {
     let (width, height) = (working.width() as usize, working.height() as usize);
     let bytes = working.bytes();
@@ -140,24 +141,24 @@ pub(crate) fn sharpness(working: &Raster, contour: &Contour) -> f32 {
         p.x > margin && p.y > margin && p.x < width as f32 - margin && p.y < height as f32 - margin
     };
     let length = contour.len();
-    let mut steepness: Vec<f32> = (0..length)
-        .step_by(2)
-        .filter(|&i| inner(&contour.at(i)))
-        .filter_map(|i| {
-            let normal = (contour.at(i + 3) - contour.at(i + length - 3 % length)).unit().turned();
-            let across = |reach: f32| {
-                (grey(contour.at(i) + normal * reach) - grey(contour.at(i) - normal * reach)).abs()
-            };
-            let whole = across(EDGE_REACH);
-            // Where something bright touches the hand there is no edge to judge.
-            (whole >= CONTRAST_MIN).then(|| (across(1.0) / whole).min(1.0))
-        })
-        .collect();
-    let tenth = steepness.len() / 10;
-    if steepness.is_empty() {
-        return 0.0;
+    let mut steepness: [Vec<f32>; EDGE_DIRECTIONS] = Default::default();
+    for i in (0..length).step_by(2).filter(|&i| inner(&contour.at(i))) {
+        let normal = (contour.at(i + 3) - contour.at(i + length - 3 % length)).unit().turned();
+        let across = |reach: f32| (grey(contour.at(i) + normal * reach) - grey(contour.at(i) - normal * reach)).abs();
+        let whole = across(EDGE_REACH);
+        // Where something bright touches the hand there is no edge to judge.
+        if whole >= CONTRAST_MIN / 2.0 {
+            let turn = normal.y.atan2(normal.x).rem_euclid(std::f32::consts::PI) / std::f32::consts::PI;
+            let direction = (turn * EDGE_DIRECTIONS as f32) as usize % EDGE_DIRECTIONS;
+            steepness[direction].push((across(1.0) / whole).min(1.0));
+        }
     }
-    *steepness.select_nth_unstable_by(tenth, f32::total_cmp).1
+    let medians = steepness.iter_mut().filter(|of| of.len() >= EDGES_MIN).map(|of| {
+        let middle = of.len() / 2;
+        *of.select_nth_unstable_by(middle, f32::total_cmp).1
+    });
+    let (least, most) = medians.fold((1.0_f32, 0.0_f32), |(least, most), of| (least.min(of), most.max(of)));
+    if most > 0.0 { least / most } else { 0.0 }
 }
 
 /// Pixels of the palm square, without its margins, by row and column.
