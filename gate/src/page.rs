@@ -1,0 +1,99 @@
+//! The status page and its interface, served to the reader's own screen.
+//!
+//! - `GET /` the page; `GET /api/state` what it shows ([`State`]); `GET /api/live` a WebSocket that sends each change.
+//! - `GET /stage`, `POST /stage` what is in front of a sensor that can be told (JSON of [`Scene`]); 404 otherwise.
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{DefaultBodyLimit, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::sync::watch;
+use volar_palm::sensor::{Scene, Stage};
+
+use crate::screen::{Display, State};
+
+/// A scene is a few numbers, or a list of files.
+const SCENE_BYTES_MAX: usize = 256 * 1024;
+
+#[derive(Clone)]
+struct Page {
+    display: Display,
+    stage: Option<Stage>,
+}
+
+/// The page's routes. `stage` is that of a sensor which can be told what is in front of it.
+pub fn router(display: Display, stage: Option<Stage>) -> Router {
+    Router::new()
+        .route("/", get(|| file("text/html; charset=utf-8", include_str!("page/index.html"))))
+        .route("/page.css", get(|| file("text/css; charset=utf-8", include_str!("page/page.css"))))
+        .route("/page.js", get(|| file("text/javascript; charset=utf-8", include_str!("page/page.js"))))
+        .route("/texts.js", get(|| file("text/javascript; charset=utf-8", include_str!("page/texts.js"))))
+        .route("/stage.js", get(|| file("text/javascript; charset=utf-8", include_str!("page/stage.js"))))
+        .route("/api/state", get(state))
+        .route("/api/live", get(live))
+        .route("/stage", get(scene).post(set_scene).layer(DefaultBodyLimit::max(SCENE_BYTES_MAX)))
+        .with_state(Page { display, stage })
+}
+
+async fn file(kind: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+async fn state(Shared(page): Shared<Page>) -> Json<State> {
+    Json(page.display.state())
+}
+
+async fn live(Shared(page): Shared<Page>, upgrade: WebSocketUpgrade) -> Response {
+    let changes = page.display.subscribe();
+    upgrade.on_upgrade(move |socket| send_changes(socket, changes))
+}
+
+/// Sends the state now and at each change, until the page goes away.
+async fn send_changes(mut socket: WebSocket, mut changes: watch::Receiver<State>) {
+    changes.mark_changed();
+    loop {
+        tokio::select! {
+            changed = changes.changed() => {
+                let Ok(()) = changed else { return };
+                let text = serde_json::to_string(&*changes.borrow_and_update()).expect("text, numbers and flags");
+                if socket.send(Message::Text(text.into())).await.is_err() {
+                    return;
+                }
+            }
+            received = socket.recv() => match received {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                // The page has nothing to say.
+                Some(Ok(_)) => {}
+            },
+        }
+    }
+}
+
+async fn scene(Shared(page): Shared<Page>) -> Result<Json<Scene>, Response> {
+    page.stage.map(|stage| Json(stage.scene())).ok_or_else(no_stage)
+}
+
+async fn set_scene(
+    Shared(page): Shared<Page>,
+    body: Result<Json<Scene>, axum::extract::rejection::JsonRejection>,
+) -> Response {
+    let Some(stage) = page.stage else { return no_stage() };
+    match body {
+        Ok(Json(scene)) => {
+            stage.set(scene.clone());
+            Json(scene).into_response()
+        }
+        Err(rejection) => error(rejection.status(), "SCENE_INVALID", &rejection.body_text()),
+    }
+}
+
+fn no_stage() -> Response {
+    error(StatusCode::NOT_FOUND, "NO_STAGE", "the sensor is a real one: only simulated and folder sensors can be told")
+}
+
+fn error(status: StatusCode, reason: &str, message: &str) -> Response {
+    (status, Json(json!({ "error": { "reason": reason, "message": message } }))).into_response()
+}
