@@ -1,0 +1,203 @@
+//! Collects the good captures of one hand.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use volar_core::clock::Timestamp;
+use volar_core::template::{Position, REFERENCES_PER_PALM_MAX, Template};
+use volar_palm::guidance::Guidance;
+use volar_palm::guided::{Observation, Presence};
+use volar_palm::outline::Outline;
+
+use super::phase::Palm;
+
+/// `[capture]` in the configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaptureConfig {
+    /// References to take of each palm, 1 to 5. Three cover the ways in which people hold a hand.
+    pub references_wanted: usize,
+    /// References with which a palm is enrolled when no more come in time, 1 to `references_wanted`.
+    pub references_min: usize,
+    /// Seconds from a hand's first reference until `references_min` are enough.
+    pub patience_seconds: u64,
+    /// Milliseconds between two references of a palm, so that they differ.
+    pub interval_ms: u64,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self { references_wanted: 3, references_min: 2, patience_seconds: 20, interval_ms: 500 }
+    }
+}
+
+impl CaptureConfig {
+    /// Checks the relations between the numbers.
+    pub fn check(&self) -> Result<(), String> {
+        if !(1..=REFERENCES_PER_PALM_MAX).contains(&self.references_wanted) {
+            return Err(format!("capture.references_wanted must be 1 to {REFERENCES_PER_PALM_MAX}"));
+        }
+        if !(1..=self.references_wanted).contains(&self.references_min) {
+            return Err("capture.references_min must be 1 to capture.references_wanted".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What the person should know now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// As the pipeline says.
+    Frame(Guidance),
+    /// This is the other hand.
+    WrongHand,
+    /// The hand before is done and still there: show the other one.
+    NextHand,
+}
+
+impl Advice {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Frame(guidance) => guidance.as_str(),
+            Self::WrongHand => "wrong-hand",
+            Self::NextHand => "next-hand",
+        }
+    }
+}
+
+/// What a frame means for the guide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Go on.
+    Watch,
+    /// Let the hand that is there be captured again.
+    Rearm,
+}
+
+/// One hand's capture under way.
+pub(crate) struct Capturing {
+    /// The hand wanted; any for a removal.
+    pub(crate) hand: Option<Position>,
+    pub(crate) wanted: usize,
+    /// Tells one capture from the next, so that the guide starts anew with each.
+    pub(crate) number: u64,
+    /// Progress towards the next reference, 0 to 1.
+    pub(crate) progress: f32,
+    pub(crate) advice: Option<Advice>,
+    pub(crate) outline: Outline,
+    pub(crate) frame_size: (u32, u32),
+    pub(crate) hand_present: bool,
+    min: usize,
+    patience: Duration,
+    interval: Duration,
+    templates: Vec<Template>,
+    first_at: Option<Timestamp>,
+    /// A reference was taken, or refused, then; the guide waits to be armed again.
+    rested_since: Option<Timestamp>,
+    /// The hand that was captured before has not left yet.
+    previous_still_there: bool,
+    /// The other hand was seen and has not left yet.
+    other_hand_seen: bool,
+}
+
+impl Capturing {
+    /// A capture of `hand` as `config` asks. `after_another` says that the other hand was captured just before.
+    pub(crate) fn new(hand: Position, config: &CaptureConfig, number: u64, after_another: bool) -> Self {
+        let patience = Duration::from_secs(config.patience_seconds);
+        let interval = Duration::from_millis(config.interval_ms);
+        let (wanted, min) = (config.references_wanted, config.references_min);
+        Self { min, patience, interval, ..Self::empty(Some(hand), wanted, number, after_another) }
+    }
+
+    /// A capture of one good view of either hand.
+    pub(crate) fn once(number: u64) -> Self {
+        Self::empty(None, 1, number, false)
+    }
+
+    fn empty(hand: Option<Position>, wanted: usize, number: u64, previous_still_there: bool) -> Self {
+        Self {
+            hand,
+            wanted,
+            number,
+            progress: 0.0,
+            advice: None,
+            outline: Outline::default(),
+            frame_size: (0, 0),
+            hand_present: false,
+            min: wanted,
+            patience: Duration::ZERO,
+            interval: Duration::ZERO,
+            templates: Vec::new(),
+            first_at: None,
+            rested_since: None,
+            previous_still_there,
+            other_hand_seen: false,
+        }
+    }
+
+    /// References taken so far.
+    pub(crate) fn taken(&self) -> usize {
+        self.templates.len()
+    }
+
+    /// Takes in what one frame showed.
+    pub(crate) fn observe(&mut self, seen: Observation, frame_size: (u32, u32), now: Timestamp) -> Next {
+        self.outline = seen.outline;
+        self.frame_size = frame_size;
+        self.hand_present = matches!(seen.presence, Presence::Entered | Presence::Present);
+        if !self.hand_present {
+            self.previous_still_there = false;
+            self.other_hand_seen = false;
+            self.rested_since = None;
+        }
+        if let Some(capture) = seen.captured {
+            self.take(capture.template, now);
+        }
+        // One that waits to be armed again has nothing to show for the hand yet.
+        let nothing = self.rested_since.is_some() || self.other_hand_seen || self.previous_still_there;
+        self.progress = if nothing { 0.0 } else { seen.progress };
+        self.advice = match (self.previous_still_there, self.other_hand_seen) {
+            (true, _) => Some(Advice::NextHand),
+            (false, true) => Some(Advice::WrongHand),
+            (false, false) => seen.guidance.map(Advice::Frame),
+        };
+        match self.rested_since {
+            Some(since) if now.since(since) >= self.interval => {
+                self.rested_since = None;
+                Next::Rearm
+            }
+            _ => Next::Watch,
+        }
+    }
+
+    /// Whether it is complete: all that are wanted, or enough after its patience is over.
+    pub(crate) fn is_complete(&self, now: Timestamp) -> bool {
+        let patient = self.first_at.is_some_and(|first| now.since(first) < self.patience);
+        self.taken() >= self.wanted || (self.taken() >= self.min && !patient)
+    }
+
+    /// The hand's templates, best first.
+    pub(crate) fn palm(&mut self) -> Option<Palm> {
+        self.templates.sort_by_key(|template| std::cmp::Reverse(template.quality));
+        let templates = std::mem::take(&mut self.templates);
+        let position = templates.first()?.position;
+        Some(Palm { position, templates })
+    }
+
+    fn take(&mut self, template: Template, now: Timestamp) {
+        self.rested_since = Some(now);
+        if self.hand.is_some_and(|hand| hand != template.position) {
+            self.other_hand_seen = true;
+            return;
+        }
+        self.other_hand_seen = false;
+        self.previous_still_there = false;
+        // The very same picture again, as a still picture before a test's sensor gives: a second look at nothing new.
+        let known = |taken: &Template| taken.embedding.expose() == template.embedding.expose();
+        if self.templates.iter().any(known) {
+            return;
+        }
+        self.first_at.get_or_insert(now);
+        self.templates.push(template);
+    }
+}

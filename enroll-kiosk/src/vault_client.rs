@@ -1,0 +1,124 @@
+//! What the kiosk asks of the vault. One attempt a call; whoever calls keeps the idempotency id and tries again.
+
+use std::time::Duration;
+
+use tonic::Request;
+use tonic::transport::Channel;
+use volar_core::id::{EnrollmentId, GalleryId, IdempotencyId, ModelId};
+use volar_core::protection::GalleryProtection;
+use volar_core::template::EnrolledPalm;
+use volar_proto::v1;
+use volar_proto::v1::enrollment_service_client::EnrollmentServiceClient;
+use volar_proto::v1::protection_service_client::ProtectionServiceClient;
+
+use crate::client::CallError;
+use crate::convert;
+use crate::notice::Consent;
+use crate::parameters::CALL_TIME_MAX;
+use crate::payment::PaymentReference;
+use crate::session::{Receipt, Standing};
+
+/// How a gallery's templates are protected now.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    /// The transform. In memory only.
+    pub transform: GalleryProtection,
+    /// Counts up when the gallery is protected anew.
+    pub generation: u32,
+    /// The model that the gallery's references come from.
+    pub model: ModelId,
+}
+
+/// A client of the vault for one gallery.
+#[derive(Clone, Debug)]
+pub struct VaultClient {
+    channel: Channel,
+    gallery: GalleryId,
+}
+
+impl VaultClient {
+    /// A client over `channel`.
+    pub fn new(channel: Channel, gallery: GalleryId) -> Self {
+        Self { channel, gallery }
+    }
+
+    /// How to protect templates now.
+    pub async fn protection(&self) -> Result<Protection, CallError> {
+        let request = timed(v1::GetProtectionRequest { gallery: self.gallery.to_string() }, CALL_TIME_MAX);
+        let response = ProtectionServiceClient::new(self.channel.clone()).get_protection(request).await?;
+        convert::protection(response.into_inner())
+    }
+
+    /// Stores palms that were protected under `protection`. Payment, or word that there is none, follows.
+    pub async fn enroll(
+        &self,
+        id: IdempotencyId,
+        protection: &Protection,
+        consent: &Consent,
+        palms: &[EnrolledPalm],
+    ) -> Result<EnrollmentId, CallError> {
+        let request = v1::EnrollRequest {
+            idempotency_id: id.to_string(),
+            gallery: self.gallery.to_string(),
+            generation: protection.generation,
+            model: protection.model.to_string(),
+            consent: Some(convert::consent(consent)),
+            palms: palms.iter().map(convert::palm).collect(),
+            payment_follows: true,
+        };
+        let response = self.enrollments().enroll(timed(request, CALL_TIME_MAX)).await?.into_inner();
+        convert::enrollment_id(&response.enrollment_id)
+    }
+
+    /// Where an enrollment stands; waits up to `wait` for it to leave pending.
+    pub async fn standing(&self, enrollment: EnrollmentId, wait: Duration) -> Result<Standing, CallError> {
+        let wait_milliseconds = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        let request = v1::GetEnrollmentRequest { enrollment_id: enrollment.to_string(), wait_milliseconds };
+        let response = self.enrollments().get_enrollment(timed(request, CALL_TIME_MAX + wait)).await?.into_inner();
+        convert::standing(response.state())
+    }
+
+    /// Binds a payment; none says that the person goes without.
+    pub async fn bind_payment(
+        &self,
+        id: IdempotencyId,
+        enrollment: EnrollmentId,
+        payment: Option<&PaymentReference>,
+    ) -> Result<Standing, CallError> {
+        let request = v1::BindPaymentRequest {
+            idempotency_id: id.to_string(),
+            enrollment_id: enrollment.to_string(),
+            payment: payment.map(convert::payment),
+        };
+        let response = self.enrollments().bind_payment(timed(request, CALL_TIME_MAX)).await?.into_inner();
+        convert::standing(response.state())
+    }
+
+    /// Erases an enrollment that was not finished.
+    pub async fn cancel(&self, id: IdempotencyId, enrollment: EnrollmentId) -> Result<Receipt, CallError> {
+        let (idempotency_id, enrollment_id) = (id.to_string(), enrollment.to_string());
+        let request = v1::CancelEnrollmentRequest { idempotency_id, enrollment_id };
+        let response = self.enrollments().cancel_enrollment(timed(request, CALL_TIME_MAX)).await?;
+        convert::receipt(response.into_inner().receipt)
+    }
+
+    /// Erases the person whom a withdrawal ticket names.
+    pub async fn withdraw(&self, id: IdempotencyId, ticket: &[u8]) -> Result<Receipt, CallError> {
+        let request = v1::WithdrawRequest { idempotency_id: id.to_string(), ticket: ticket.to_vec() };
+        let response = self.enrollments().withdraw(timed(request, CALL_TIME_MAX)).await?;
+        convert::receipt(response.into_inner().receipt)
+    }
+
+    fn enrollments(&self) -> EnrollmentServiceClient<Channel> {
+        EnrollmentServiceClient::new(self.channel.clone())
+            .max_encoding_message_size(volar_proto::MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(volar_proto::MESSAGE_BYTES_MAX)
+    }
+}
+
+/// A request that counts as unanswered after `limit`.
+pub(crate) fn timed<T>(message: T, limit: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(limit);
+    request
+}
