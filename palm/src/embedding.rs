@@ -1,12 +1,12 @@
 //! From a region of interest to an embedding: 256 numbers whose inner product tells palms apart.
 
 use volar_core::id::ModelId;
-use volar_core::template::{EMBEDDING_DIMENSIONS, Embedding, FIELD_SIDE, TemplateError};
+use volar_core::template::{EMBEDDING_DIMENSIONS, Embedding, TemplateError};
 use zeroize::Zeroizing;
 
-use crate::orientation::{HalfPicture, LineResponses};
+use crate::line_features::line_features;
+use crate::projection;
 use crate::roi::RegionOfInterest;
-use crate::roi_normalize::normalize;
 use crate::template_parameters::MODEL;
 
 /// Why a region of interest gives no template.
@@ -38,7 +38,10 @@ pub trait Embedder: Send + Sync {
     fn embed(&self, roi: &RegionOfInterest) -> Result<Embedding, EmbeddingError>;
 }
 
-/// Hand-crafted embedder: how strongly, and which way, lines run in each part of the palm.
+/// Hand-crafted embedder: which way dark and bright lines run in each part of the palm, projected onto the 256
+/// directions that best tell made-up palms apart (linear discriminant analysis; no picture of a person went into it).
+///
+/// Bears the shifts (±6 % of the palm) and turns (±10 degrees) of a hand in the air; strangers come near a cosine of 0.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FilterEmbedder;
 
@@ -48,17 +51,11 @@ impl Embedder for FilterEmbedder {
     }
 
     fn embed(&self, roi: &RegionOfInterest) -> Result<Embedding, EmbeddingError> {
-        let responses = LineResponses::new(&HalfPicture::new(&normalize(roi)?));
-        let mut pooled = Zeroizing::new([0.0; EMBEDDING_DIMENSIONS]);
-        for (i, cell) in responses.cells().iter().enumerate() {
-            let (row, column) = (i / FIELD_SIDE * 8 / FIELD_SIDE, i % FIELD_SIDE * 16 / FIELD_SIDE);
-            let part = row * 16 + column;
-            for (orientation, response) in cell.iter().enumerate() {
-                let (sine, cosine) = (orientation as f32 * std::f32::consts::PI / 3.0).sin_cos();
-                pooled[2 * part] += cosine * response;
-                pooled[2 * part + 1] += sine * response;
-            }
+        let features = line_features(roi)?;
+        let mut projected = Zeroizing::new([0.0; EMBEDDING_DIMENSIONS]);
+        for (dimension, value) in projected.iter_mut().enumerate() {
+            *value = projection::onto(dimension, &features);
         }
-        Ok(Embedding::normalized(&*pooled)?)
+        Ok(Embedding::normalized(&*projected)?)
     }
 }

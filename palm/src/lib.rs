@@ -17,6 +17,7 @@ pub mod orientation;
 pub mod outline;
 mod parameters;
 pub mod pipeline;
+mod projection;
 mod quality;
 mod raster;
 pub mod roi;

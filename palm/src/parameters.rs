@@ -18,6 +18,12 @@ pub(crate) const SEGMENT_CONTRAST_MIN: f32 = 3.0;
 pub(crate) const LOCAL_WINDOW: f32 = 0.25;
 /// Where between the local means of background and skin the hand's edge lies. Half is where a blurred edge stands.
 pub(crate) const EDGE_SHARE: f32 = 0.5;
+/// Widest gap between close fingers that is looked for as a dark line, as a share of the working picture's longest
+/// side.
+pub(crate) const GAP_WINDOW: f32 = 0.024;
+/// How dark such a line is at least, as a share of the contrast between skin and background. Creases and veins, which
+/// reach .15, do not matter: what does not lead to the outside is filled in again.
+pub(crate) const GAP_SHARE: f32 = 0.22;
 /// Pixels this many times as bright as skin are lamps, windows and reflections.
 pub(crate) const GLARE_RATIO: f32 = 1.9;
 

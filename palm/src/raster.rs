@@ -100,6 +100,16 @@ impl Raster {
         to.data_typed::<f32>().expect("asked for 32-bit floats").to_vec()
     }
 
+    /// Dark lines narrower than `side`, an odd number of pixels, filled in.
+    pub(crate) fn bridged(&self, side: i32) -> Self {
+        let shape = core::Mat::new_rows_cols_with_default(side, side, core::CV_8UC1, core::Scalar::all(1.0))
+            .expect("a small square fits in memory");
+        let mut to = Mat::default();
+        imgproc::morphology_ex_def(&self.0, &mut to, imgproc::MORPH_CLOSE, &shape)
+            .expect("a square of ones is a kernel");
+        Self::new(to)
+    }
+
     /// Without what is narrower than three pixels.
     pub(crate) fn opened(&self) -> Self {
         let mut to = Mat::default();

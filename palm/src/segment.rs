@@ -1,7 +1,7 @@
 //! Which pixels are bright enough to be skin: near-infrared light falls on a near hand, not on what is behind it.
 
 use crate::parameters::{
-    EDGE_SHARE, GLARE_RATIO, LOCAL_WINDOW, LOGARITHM_OFFSET, SEGMENT_CONTRAST_MIN,
+    EDGE_SHARE, GAP_SHARE, GAP_WINDOW, GLARE_RATIO, LOCAL_WINDOW, LOGARITHM_OFFSET, SEGMENT_CONTRAST_MIN,
 };
 use crate::raster::Raster;
 
@@ -39,6 +39,8 @@ pub(crate) fn segment(picture: &Raster) -> Option<Segmented> {
     let lit = smooth.mapped(|i| if is_skin(pixels[i]) { pixels[i] } else { 0 }).local_means(side);
     let all = smooth.mapped(|i| capped(pixels[i])).local_means(side);
 
+    // Light that leaks into a gap between close fingers lifts it above the edge, but the gap is still a dark line.
+    let bridged = picture.bridged((GAP_WINDOW * picture.width().max(picture.height()) as f32) as i32 | 1);
     let mask = smooth.mapped(|i| {
         let pixel = f32::from(pixels[i]);
         let share = share[i] / 255.0;
@@ -46,7 +48,9 @@ pub(crate) fn segment(picture: &Raster) -> Option<Segmented> {
         let near_skin = (lit[i] + 0.05 * skin) / (share + 0.05);
         let near_background = (all[i] - lit[i] + 0.05 * background) / (1.0 - share + 0.05);
         let edge = near_background + EDGE_SHARE * (near_skin - near_background);
-        if pixel > edge && pixel <= glare { 255 } else { 0 }
+        let dent = f32::from(bridged.bytes()[i]) - f32::from(picture.bytes()[i]);
+        let is_gap = dent > GAP_SHARE * (near_skin - near_background);
+        if pixel > edge && pixel <= glare && !is_gap { 255 } else { 0 }
     });
     Some(Segmented { mask: mask.opened(), skin, background })
 }
