@@ -75,7 +75,7 @@ impl Anatomy {
         let size = dice.normal(1.0, SIZE_DEVIATION);
         let breadth = dice.normal(1.0, 0.035);
         let reach = dice.normal(1.0, 0.04);
-        let thickness = dice.normal(1.0, 0.05) * breadth;
+        let thickness = dice.normal(1.0, 0.03) * breadth;
         let fingers = FINGERS.each_ref().map(|shape| finger(shape, &mut dice, breadth, reach, thickness));
         let corners: Vec<Point> = PALM_OUTLINE
             .iter()
@@ -94,7 +94,7 @@ fn finger(shape: &FingerShape, dice: &mut Dice, breadth: f32, reach: f32, thickn
     let thick = thickness * dice.normal(1.0, 0.02);
     Finger {
         joint: Point::new(shape.joint.x * breadth + dice.normal(0.0, 0.4), shape.joint.y + dice.normal(0.0, 0.8)),
-        degrees: shape.degrees + dice.normal(0.0, 1.0),
+        degrees: shape.degrees + dice.normal(0.0, 0.6),
         spread_degrees: shape.spread_degrees,
         length: stretched(shape.length),
         radii: shape.radii.map(|radius| radius * thick * dice.normal(1.0, 0.015)),

@@ -80,8 +80,7 @@ impl Camera {
             let (x, y) = (focal * across[i] + centre * across[2], focal * along[i] + centre * along[2]);
             [x, y, centre * standoff - y * middle_y]
         };
-        let to_frame =
-            Projection([row(0, u), row(1, v), [across[2], along[2], standoff - along[2] * middle_y]]);
+        let to_frame = Projection([row(0, u), row(1, v), [across[2], along[2], standoff - along[2] * middle_y]]);
         Self { to_frame, to_hand: to_frame.inverted(), pixels_per_mm: per_mm * placement.scale }
     }
 }

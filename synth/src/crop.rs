@@ -10,7 +10,8 @@ use crate::math::Point;
 use crate::motion::Motion;
 use crate::palm::{Palm, look};
 use crate::parameters::{
-    CROP_CAMERA, CROP_MARGIN, CROP_SIDE_MAX, CROP_SIDE_MIN, CROP_SURFACE_STEP_MM, RESAMPLING_BLUR, SHOT_NOISE, SKIN_GREY,
+    CROP_CAMERA, CROP_MARGIN, CROP_SIDE_MAX, CROP_SIDE_MIN, CROP_SURFACE_STEP_MM, RESAMPLING_BLUR, SHOT_NOISE,
+    SKIN_GREY,
 };
 use crate::pose::Pose;
 use crate::presentation::Presentation;

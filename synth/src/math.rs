@@ -90,8 +90,7 @@ pub(crate) fn sin_cos(radians: f32) -> (f32, f32) {
     let square = rest * rest;
     let sine = rest * (1.0 - square / 6.0 * (1.0 - square / 20.0 * (1.0 - square / 42.0 * (1.0 - square / 72.0))));
     let cosine = 1.0
-        - square / 2.0
-            * (1.0 - square / 12.0 * (1.0 - square / 30.0 * (1.0 - square / 56.0 * (1.0 - square / 90.0))));
+        - square / 2.0 * (1.0 - square / 12.0 * (1.0 - square / 30.0 * (1.0 - square / 56.0 * (1.0 - square / 90.0))));
     let (sine, cosine) = (sine as f32, cosine as f32);
     match (quarters as i64).rem_euclid(4) {
         0 => (sine, cosine),

@@ -37,10 +37,10 @@ pub(crate) const FINGERS: [FingerShape; 5] = [
     },
     FingerShape {
         joint: Point::new(28.4, -27.0),
-        degrees: 3.0,
+        degrees: 4.0,
         spread_degrees: 10.0,
         length: 91.0,
-        radii: [10.4, 9.2, 9.4, 8.5, 7.4],
+        radii: [10.2, 8.7, 9.3, 8.5, 7.4],
         stations: [0.0, 20.0, 46.0, 69.0, 83.0],
         creases: [22.0, 45.0, 68.0],
     },
@@ -49,25 +49,25 @@ pub(crate) const FINGERS: [FingerShape; 5] = [
         degrees: 0.0,
         spread_degrees: 2.5,
         length: 100.0,
-        radii: [10.4, 9.2, 9.6, 8.6, 7.5],
+        radii: [10.2, 8.8, 9.5, 8.6, 7.5],
         stations: [0.0, 20.0, 49.0, 75.0, 91.0],
         creases: [22.0, 48.0, 74.0],
     },
     FingerShape {
         joint: Point::new(-9.4, -26.0),
-        degrees: -2.0,
+        degrees: -2.5,
         spread_degrees: -5.5,
         length: 93.0,
-        radii: [10.2, 8.9, 9.1, 8.2, 7.1],
+        radii: [10.0, 8.5, 9.0, 8.2, 7.1],
         stations: [0.0, 20.0, 46.0, 70.0, 85.0],
         creases: [22.0, 45.0, 69.0],
     },
     FingerShape {
         joint: Point::new(-27.2, -18.5),
-        degrees: -5.0,
+        degrees: -7.0,
         spread_degrees: -12.0,
         length: 75.0,
-        radii: [9.6, 8.0, 7.9, 7.2, 6.3],
+        radii: [9.4, 7.6, 7.9, 7.2, 6.3],
         stations: [0.0, 18.0, 36.0, 55.0, 68.0],
         creases: [20.0, 35.0, 54.0],
     },
@@ -101,7 +101,7 @@ pub(crate) const TEXEL_MM: f32 = 0.32;
 pub(crate) const PALM_SKIN: ((f32, f32), (f32, f32)) = ((-56.0, -66.0), (60.0, 84.0));
 
 /// Rounding of the webs between fingers.
-pub(crate) const WEB_ROUNDING_MM: f32 = 4.0;
+pub(crate) const WEB_ROUNDING_MM: f32 = 3.0;
 /// Where the wrist begins.
 pub(crate) const WRIST_Y: f32 = 60.0;
 /// Middle of the hand's length, which the presentation's offset places.

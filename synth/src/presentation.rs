@@ -70,15 +70,15 @@ impl Presentation {
     pub fn sample(seed: u64) -> Self {
         let mut dice = Dice::new(seed, Purpose::Presentation);
         let mut session = Dice::new(seed, Purpose::Session);
-        let finger_degrees = [3.0, 1.5, 1.0, 1.5, 2.5].map(|spread| dice.normal(0.0, spread));
+        let finger_degrees = [2.0, 0.7, 0.5, 0.7, 1.1].map(|spread| dice.normal(0.0, spread));
         Self {
             rotation_degrees: dice.normal(0.0, 6.0).clamp(-15.0, 15.0),
             scale: dice.normal(0.99, 0.045).clamp(0.87, 1.06),
             offset: Point::new(dice.normal(0.0, 0.025), dice.normal(0.0, 0.012)),
-            tilt_degrees: Point::new(dice.normal(0.0, 4.5), dice.normal(0.0, 4.5)),
-            spread: dice.normal(0.75, 0.2).clamp(0.3, 1.2),
+            tilt_degrees: Point::new(dice.normal(0.0, 4.0), dice.normal(0.0, 4.0)),
+            spread: dice.normal(0.9, 0.1).clamp(0.6, 1.2),
             finger_degrees,
-            stretch_mm: dice.uniform(0.5, 1.5),
+            stretch_mm: dice.uniform(0.2, 0.9),
             cupping: dice.uniform(0.0, 0.5),
             light_degrees: session.normal(0.0, 35.0),
             light_slant: session.uniform(0.15, 0.55),
@@ -92,9 +92,9 @@ impl Presentation {
             sleeve: false,
             swinging: false,
             misalignment: Misalignment {
-                shift: Point::new(dice.normal(0.0, 0.018), dice.normal(0.0, 0.018)),
-                degrees: dice.normal(0.0, 1.4),
-                growth: dice.normal(0.0, 0.02),
+                shift: Point::new(dice.normal(0.0, 0.012), dice.normal(0.0, 0.012)),
+                degrees: dice.normal(0.0, 1.0),
+                growth: dice.normal(0.0, 0.012),
             },
             seed,
         }

@@ -32,10 +32,7 @@ impl Grid {
             let last = (((high - origin) / self.texel).ceil().max(0.0) as usize + 1).clamp(first + 2, count);
             first..last
         };
-        [
-            range(low.x, high.x, self.origin.x, self.width),
-            range(low.y, high.y, self.origin.y, self.height),
-        ]
+        [range(low.x, high.x, self.origin.x, self.width), range(low.y, high.y, self.origin.y, self.height)]
     }
 
     pub(crate) fn point(&self, column: usize, row: usize) -> Point {

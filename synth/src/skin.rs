@@ -117,7 +117,10 @@ impl Skin {
             let (here, source) = (row * width, (rows.start + row) * whole.width + columns.start);
             for column in 0..width {
                 let (left, right) = (column.saturating_sub(1), (column + 1).min(width - 1));
-                let slope = Point::new(depths[here + right] - depths[here + left], depths[below + column] - depths[above + column]);
+                let slope = Point::new(
+                    depths[here + right] - depths[here + left],
+                    depths[below + column] - depths[above + column],
+                );
                 let creases = (1.0 - look.slopes) * depths[here + column] + slope.dot(toward_lamp);
                 let (at, gain) = (source + column, fading.values[here + column]);
                 values.push(

@@ -82,7 +82,8 @@ impl Sprite {
 
     /// The same, smeared by more movement during the exposure.
     pub(crate) fn smeared(&self, motion_mm: Point) -> Self {
-        let channel = |i: usize| smeared(&self.values.iter().map(|value| value[i]).collect::<Vec<_>>(), self.grid, motion_mm);
+        let channel =
+            |i: usize| smeared(&self.values.iter().map(|value| value[i]).collect::<Vec<_>>(), self.grid, motion_mm);
         let values = channel(0).into_iter().zip(channel(1)).map(|(light, covered)| [light, covered]).collect();
         Self { grid: self.grid, values, endless: self.endless }
     }
@@ -151,4 +152,40 @@ fn smeared(values: &[f32], grid: Grid, motion_mm: Point) -> Vec<f32> {
     let share = 1.0 / (steps + 1) as f32;
     sum.iter_mut().for_each(|value| *value *= share);
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use volar_core::template::Position;
+
+    use super::*;
+    use crate::camera::{Camera, Placement};
+    use crate::sensor::covered_area;
+
+    fn coverage(position: Position) -> (Vec<bool>, u32) {
+        let presentation = Presentation { sleeve: false, ..Presentation::sample(1) };
+        let sprite = Sprite::hand(&Palm::of(3, position), &presentation, 1.0, Point::default());
+        let placement = Placement {
+            position,
+            scale: 1.0,
+            degrees: 0.0,
+            tilt_degrees: Point::default(),
+            middle: Point::new(159.5, 119.5),
+        };
+        let camera = Camera::new(320, 240, &placement);
+        let covered = |at: usize| {
+            let p = camera.to_hand.apply(Point::new((at % 320) as f32, (at / 320) as f32));
+            sprite.at(p).is_some_and(|[_, covered]| covered > 0.5)
+        };
+        ((0..320 * 240).map(covered).collect(), covered_area(320, 240, &sprite, &camera))
+    }
+
+    #[test]
+    fn a_left_hand_s_outline_is_the_right_one_s_mirrored() {
+        let ((left, area), (right, _)) = (coverage(Position::Left), coverage(Position::Right));
+        let mirrored = |at: usize| right[at / 320 * 320 + 319 - at % 320];
+        let differing = (0..left.len()).filter(|&at| left[at] != mirrored(at)).count();
+        assert!(area > 10_000 && differing <= 10, "{differing} of {area} pixels differ");
+        assert!((0..left.len()).filter(|&at| left[at] != right[at]).count() > 1_000, "they are not the same");
+    }
 }

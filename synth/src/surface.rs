@@ -106,11 +106,7 @@ struct Lamp {
 impl Lamp {
     fn new(presentation: &Presentation) -> Self {
         let (sine, cosine) = sin_cos(presentation.light_degrees.to_radians());
-        Self {
-            towards: Point::new(sine, -cosine),
-            slant: presentation.light_slant,
-            cupping: presentation.cupping,
-        }
+        Self { towards: Point::new(sine, -cosine), slant: presentation.light_slant, cupping: presentation.cupping }
     }
 
     fn light(&self, skin: Point, distance: f32, outwards: Point) -> f32 {

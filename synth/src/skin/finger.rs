@@ -50,7 +50,11 @@ fn fine(raster: &mut Raster, finger: &Finger, dice: &mut Dice) {
     let middle = Point::new(dice.uniform(-8.0, 8.0), dice.uniform(14.0, finger.length - 6.0));
     let half = Point::new(0.0, 0.5 * dice.uniform(2.0, 7.0)).turned(dice.normal(0.0, 0.5));
     let bow = Point::new(dice.normal(0.0, 0.3), 0.0);
-    let path = wobbled(&[middle - half, middle - half * 0.4 + bow, middle + half * 0.4 + bow, middle + half], 0.2, dice.bits());
+    let path = wobbled(
+        &[middle - half, middle - half * 0.4 + bow, middle + half * 0.4 + bow, middle + half],
+        0.2,
+        dice.bits(),
+    );
     let depth = dice.uniform(0.1, 0.35);
     raster.press(&Stroke { path: &path, profile: &|share| (depth * 4.0 * share * (1.0 - share), 0.26) });
 }

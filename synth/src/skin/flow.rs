@@ -43,9 +43,8 @@ impl Flow {
             across: spoke.length() + bent(0),
             weight: smoothstep(-8.0, 14.0, p.x) * smoothstep(-22.0, 2.0, p.y),
         };
-        let slanted = |[sine, cosine]: [f32; 2], bend: usize| {
-            (p.x * cosine + p.y * sine, p.y * cosine - p.x * sine + bent(bend))
-        };
+        let slanted =
+            |[sine, cosine]: [f32; 2], bend: usize| (p.x * cosine + p.y * sine, p.y * cosine - p.x * sine + bent(bend));
         let (along, across) = slanted(self.slants[1], 1);
         let low = smoothstep(-14.0, 16.0, p.y) * (1.0 - thumb.weight);
         let little = Region { along, across, weight: low };
@@ -65,8 +64,7 @@ impl Flow {
         for (i, weight) in weights.into_iter().enumerate() {
             let steepest = Point::new(right[i] - here[i], below[i] - here[i]).unit();
             let along = steepest.quarter_turn();
-            doubled = doubled
-                + Point::new(along.x * along.x - along.y * along.y, 2.0 * along.x * along.y) * weight;
+            doubled = doubled + Point::new(along.x * along.x - along.y * along.y, 2.0 * along.x * along.y) * weight;
         }
         let doubled = doubled.unit();
         // Half the angle, without trigonometry.

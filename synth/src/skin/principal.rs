@@ -143,9 +143,11 @@ fn branch(raster: &mut Raster, path: &[Point], line: &Line, dice: &mut Dice) {
     let length = 4.0 + dice.exponential(7.0).min(18.0);
     let heading = along.turned(turn) * length;
     let bow = heading.quarter_turn() * dice.normal(0.0, 0.12);
-    let twig = wobbled(&[root, root + heading * 0.3 + bow, root + heading * 0.7 + bow, root + heading], 0.25, dice.bits());
+    let twig =
+        wobbled(&[root, root + heading * 0.3 + bow, root + heading * 0.7 + bow, root + heading], 0.25, dice.bits());
     let depth = line.depth * dice.uniform(0.25, 0.6);
-    raster.press(&Stroke { path: &twig, profile: &|share| (depth * (1.0 - share * share), 0.26 + 0.1 * (1.0 - share)) });
+    raster
+        .press(&Stroke { path: &twig, profile: &|share| (depth * (1.0 - share * share), 0.26 + 0.1 * (1.0 - share)) });
 }
 
 /// A cubic Bezier curve in steps of about a millimetre, wavering by about `amount`.

@@ -44,7 +44,8 @@ impl Mottle {
     }
 
     pub(super) fn at(&self, p: Point) -> f32 {
-        let bent = p + Point::new(noise(self.bend, p.x / 9.0, p.y / 9.0), noise(self.bend ^ 1, p.x / 9.0, p.y / 9.0)) * 2.6;
+        let bent =
+            p + Point::new(noise(self.bend, p.x / 9.0, p.y / 9.0), noise(self.bend ^ 1, p.x / 9.0, p.y / 9.0)) * 2.6;
         let ridge = |seed: u32, gap: f32, sharp: f32| {
             let level = noise(seed, bent.x / gap, bent.y / gap);
             exp(-sharp * level * level)

@@ -38,8 +38,7 @@ pub(crate) fn hand_scene(person: u64, position: Position, sample: u64, arguments
 
 fn write_frames(arguments: &SetArguments, bar: &ProgressBar) -> Result<(), ToolError> {
     let (width, height) = arguments.size.unwrap_or(FRAME_SIZE);
-    let mut simulator =
-        Simulator::new(width, height, arguments.seed)?.with_fingers_towards(arguments.fingers_towards);
+    let mut simulator = Simulator::new(width, height, arguments.seed)?.with_fingers_towards(arguments.fingers_towards);
     let mut table = truth_table::heading();
     for (person, position) in hands(arguments) {
         for sample in 0..arguments.samples {

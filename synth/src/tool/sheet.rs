@@ -26,7 +26,8 @@ pub(crate) fn write_sheet(arguments: &SheetArguments) -> Result<(), ToolError> {
 fn people(seed: u64) -> Result<GreyImage, ToolError> {
     let mut simulator = Simulator::new(FRAME.0, FRAME.1, seed)?;
     let hands = (0..6).map(|i| (seed + i / 2, if i % 2 == 0 { Position::Left } else { Position::Right }));
-    let scenes = hands.map(|(person, position)| Scene::Hand { person, position, sample: 0, condition: Condition::Good });
+    let scenes =
+        hands.map(|(person, position)| Scene::Hand { person, position, sample: 0, condition: Condition::Good });
     Ok(tiled(&scenes.map(|scene| simulator.render(&scene, HOVERING_MS)).collect::<Vec<_>>(), 2))
 }
 

@@ -6,8 +6,7 @@ use volar_synth::{HandTruth, Point};
 pub(crate) fn heading() -> String {
     let named = |names: &[&str]| names.iter().map(|name| format!(",{name}_x,{name}_y")).collect::<String>();
     let tips = named(&["tip_thumb", "tip_index", "tip_middle", "tip_ring", "tip_little"]);
-    let valleys =
-        named(&["valley_thumb_index", "valley_index_middle", "valley_middle_ring", "valley_ring_little"]);
+    let valleys = named(&["valley_thumb_index", "valley_index_middle", "valley_middle_ring", "valley_ring_little"]);
     let square = named(&["square_finger_little", "square_finger_thumb", "square_wrist_thumb", "square_wrist_little"]);
     format!("file,person,position,sample,condition{tips}{valleys}{square},visible_area,fingers_degrees\n")
 }
