@@ -96,7 +96,7 @@ pub(crate) const FIT_MAX: f32 = 3.0;
 /// Grey level from which on a pixel is as bright as the sensor can tell.
 pub(crate) const CLIPPED: u8 = 250;
 /// More of the palm than this clipped is too bright.
-pub(crate) const BRIGHT_CLIPPED: f32 = 0.15;
+pub(crate) const BRIGHT_CLIPPED: f32 = 0.3;
 /// Skin less than this many grey levels above the background is too dark.
 pub(crate) const CONTRAST_MIN: f32 = 14.0;
 /// Palm squares smaller than this share of the frame's shorter side are too far.
@@ -114,7 +114,7 @@ pub(crate) const EDGE_DIRECTIONS: usize = 6;
 /// Fewest edge points that judge a direction.
 pub(crate) const EDGES_MIN: usize = 12;
 /// Hands with edges less sudden move.
-pub(crate) const SHARPNESS_MIN: f32 = 0.4;
+pub(crate) const SHARPNESS_MIN: f32 = 0.3;
 /// Hands that fit average proportions worse are tilted.
 pub(crate) const MISFIT_MAX: f32 = 0.9;
 /// Least share of the palm square's edge on the hand; a spread thumb leaves a gap.
@@ -149,9 +149,9 @@ pub(crate) struct Marks {
 pub(crate) const MARKS: Marks = Marks {
     side_pixels: Mark { useless: 30.0, best: 140.0 },
     contrast: Mark { useless: 5.0, best: 50.0 },
-    clipped: Mark { useless: 0.3, best: 0.0 },
+    clipped: Mark { useless: 0.5, best: 0.0 },
     gradient: Mark { useless: 1.6, best: 0.2 },
-    sharpness: Mark { useless: 0.2, best: 0.6 },
+    sharpness: Mark { useless: 0.15, best: 0.6 },
     misfit: Mark { useless: 1.5, best: 0.3 },
     on_hand: Mark { useless: 0.3, best: 0.95 },
 };
