@@ -164,3 +164,120 @@ impl Block {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::testing::{Palms, subject};
+    use proptest::prelude::*;
+
+    type Plain = BTreeMap<SubjectId, Vec<IndexedPalm>>;
+
+    /// The definition that the index must meet: every reference, by inner product, nearest first.
+    fn scan(plain: &Plain, probe: &ProtectedEmbedding) -> Vec<(SubjectId, Position, usize, f32)> {
+        let mut rows = Vec::new();
+        for (&subject, palms) in plain {
+            for palm in palms {
+                for (number, reference) in palm.references.iter().enumerate() {
+                    let pairs = probe.expose().iter().zip(reference.embedding.expose());
+                    let cosine = pairs.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>() as f32;
+                    rows.push((subject, palm.position, number, cosine));
+                }
+            }
+        }
+        rows.sort_by(|a, b| b.3.total_cmp(&a.3));
+        rows
+    }
+
+    fn agree(index: &Index, plain: &Plain, probe: &ProtectedEmbedding, palms: usize) {
+        let hits = index.nearest(probe, palms).expect("a search");
+        let mut expected = scan(plain, probe);
+        expected.truncate(rows_for(palms));
+        let mut nearest = Vec::new();
+        expected.retain(|&(subject, position, ..)| {
+            let palm = (subject, position);
+            if !nearest.contains(&palm) && nearest.len() < palms {
+                nearest.push(palm);
+            }
+            nearest.contains(&palm)
+        });
+        assert_eq!(hits.len(), expected.len());
+        for (hit, (subject, position, number, cosine)) in hits.iter().zip(expected) {
+            assert_eq!((hit.row.subject, hit.row.position, hit.row.number), (subject, position, number));
+            // Two orders of summing 256 products of a unit vector's elements.
+            assert!((hit.cosine - cosine).abs() < 1e-5, "{} for {cosine}", hit.cosine);
+        }
+        assert_eq!(index.palms(), plain.values().map(Vec::len).sum::<usize>());
+    }
+
+    /// One or two palms of 1 to 5 references.
+    fn person(palms: &mut Palms, shape: u8) -> Vec<IndexedPalm> {
+        let mut hands = Vec::new();
+        for position in [Position::Left, Position::Right].into_iter().take(1 + usize::from(shape % 2)) {
+            let mut template = palms.template();
+            template.position = position;
+            hands.push(palms.indexed(&template, usize::from(shape / 2 % 5)));
+        }
+        hands
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn the_index_is_a_plain_scan(steps in prop::collection::vec((0_u32..12, any::<u8>()), 1..60), seed: u64) {
+            let (mut palms, mut index, mut plain) = (Palms::new(seed), Index::default(), Plain::new());
+            for (number, shape) in steps {
+                let subject = subject(number);
+                match plain.remove(&subject) {
+                    Some(known) => {
+                        let taken = index.remove(subject).expect("removed");
+                        prop_assert!(!index.contains(subject));
+                        let shapes = |palms: &[IndexedPalm]| -> Vec<_> {
+                            palms.iter().map(|palm| (palm.position, palm.references.len())).collect()
+                        };
+                        prop_assert_eq!(shapes(&taken), shapes(&known));
+                        for (taken, known) in taken.iter().zip(&known) {
+                            for (a, b) in taken.references.iter().zip(&known.references) {
+                                prop_assert_eq!(a.embedding.expose(), b.embedding.expose());
+                                prop_assert_eq!(a.code.expose(), b.code.expose());
+                                prop_assert_eq!(a.quality, b.quality);
+                            }
+                        }
+                    }
+                    None => {
+                        let person = person(&mut palms, shape);
+                        index.add(subject, &person).expect("memory");
+                        plain.insert(subject, person);
+                    }
+                }
+                let probe = palms.reference_of_new().embedding;
+                for nearest in [1, 3, 50] {
+                    agree(&index, &plain, &probe, nearest);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn several_segments_are_one_index() {
+        let (mut palms, mut index, mut plain) = (Palms::new(5), Index::default(), Plain::new());
+        for number in 0..(2 * SEGMENT_ROWS / 5 + 200) as u32 {
+            let template = palms.template();
+            let person = vec![palms.indexed(&template, 4)];
+            index.add(subject(number), &person).expect("memory");
+            plain.insert(subject(number), person);
+        }
+        assert_eq!(index.blocks.len(), 3);
+        for number in (0..1_800).step_by(3) {
+            // Some of these lie across two segments.
+            assert_eq!(index.remove(subject(number)).expect("removed")[0].references.len(), 5);
+            plain.remove(&subject(number));
+        }
+        for _ in 0..20 {
+            agree(&index, &plain, &palms.reference_of_new().embedding, 50);
+        }
+    }
+}

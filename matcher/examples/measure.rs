@@ -1,0 +1,65 @@
+//! Measures searches of a gallery on one thread:
+//! `taskset -c 0 cargo run --release -p volar-matcher --example measure -- [palms] [references each] [rotations]`.
+//!
+//! Palms are random vectors and random codes, probes noisy second captures; time depends on how many there are, not on
+//! what they look like.
+#![allow(clippy::print_stdout)] // A measurement for a person's terminal.
+
+use std::time::{Duration, Instant};
+
+use volar_core::template::{ROTATIONS_MAX, Template};
+use volar_matcher::decision::{Decision, DecisionPolicy};
+use volar_matcher::gallery::{Gallery, Protection};
+use volar_matcher::testing::{Palms, score_model, subject};
+
+const SEARCHES: usize = 2_000;
+
+fn main() {
+    let numbers: Vec<usize> = std::env::args().skip(1).map(|word| word.parse().expect("a number")).collect();
+    let number = |at: usize, default| numbers.get(at).copied().unwrap_or(default);
+    let (count, references, rotations) = (number(0, 10_000), number(1, 3), number(2, 1).clamp(1, ROTATIONS_MAX));
+
+    let (mut palms, gallery) = (Palms::new(1), Gallery::new(DecisionPolicy::default()));
+    gallery.restart(Protection { generation: 1, model: score_model() });
+    let mut probes = Vec::new();
+    for n in 0..count {
+        let template = palms.template();
+        let id = subject(n as u32);
+        gallery.enroll(id, &[palms.indexed(&template, references - 1)]).expect("memory");
+        gallery.activate(id).expect("enrolled");
+        if n % count.div_ceil(SEARCHES / 2) == 0 {
+            let mate = turned(palms.mate(&template), rotations);
+            let stranger = turned(palms.template(), rotations);
+            probes.push((Decision::Admitted(id), palms.probe(&mate)));
+            probes.push((Decision::NoMatch, palms.probe(&stranger)));
+        }
+    }
+    let (mut times, mut wrong) = (Vec::new(), 0);
+    for turn in 0..SEARCHES {
+        let (expected, probe) = &probes[turn % probes.len()];
+        let started = Instant::now();
+        let found = gallery.identify(probe).expect("a search");
+        times.push(started.elapsed());
+        wrong += usize::from(found.decision != *expected);
+    }
+    times.sort_unstable();
+    let at = |share: f64| milliseconds(times[(times.len() as f64 * share) as usize]);
+    println!(
+        "{count} palms of {references} references, probes of {} codes, {SEARCHES} searches on one thread: p50 {:.2} ms, \
+         p99 {:.2} ms, longest {:.2} ms; {wrong} decided wrong",
+        49 * rotations,
+        at(0.5),
+        at(0.99),
+        milliseconds(times[times.len() - 1]),
+    );
+}
+
+fn turned(mut template: Template, rotations: usize) -> Template {
+    let field = template.orientations[0].clone();
+    template.orientations.resize(rotations, field);
+    template
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,9 @@
+//! The matcher against a vault that behaves well, badly, or not at all.
+
+mod answers;
+mod changing;
+mod following;
+mod refusals;
+mod vault;
+mod verdicts;
+mod world;
