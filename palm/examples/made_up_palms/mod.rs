@@ -8,7 +8,7 @@ use volar_synth::math::Point;
 use volar_synth::{Palm, Presentation};
 
 /// `presentations` regions of each of a person's two palms, missed by `misalignment` times what is typical.
-pub fn crops(person: u64, presentations: u64, misalignment: f32) -> Vec<Vec<RegionOfInterest>> {
+pub(crate) fn crops(person: u64, presentations: u64, misalignment: f32) -> Vec<Vec<RegionOfInterest>> {
     [Position::Left, Position::Right]
         .map(|position| {
             let palm = Palm::of(person, position);
@@ -28,7 +28,7 @@ pub fn crops(person: u64, presentations: u64, misalignment: f32) -> Vec<Vec<Regi
 }
 
 /// `work` of each number, in their order, on all processors.
-pub fn in_parallel<T: Send>(numbers: Range<u64>, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
+pub(crate) fn in_parallel<T: Send>(numbers: Range<u64>, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let share = (numbers.end - numbers.start).div_ceil(threads);
     let work = &work;
