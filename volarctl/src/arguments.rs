@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use volar_core::clock::Timestamp;
-use volar_core::id::{DeviceId, SiteId, TenantId};
+use volar_core::id::{DeviceId, GalleryId, IdempotencyId, SiteId, SubjectId, TenantId};
 use volar_service::identity::Role;
 
 use crate::certificate::Host;
@@ -20,6 +20,9 @@ pub struct Arguments {
     /// Print exactly one JSON document on standard output; errors are {"error": {"reason", "message"}}.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Where the servers are, and with which certificate to call them.
+    #[command(flatten)]
+    pub servers: ServerArguments,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -31,6 +34,125 @@ pub enum Command {
     /// Make and read certificates for development and trials.
     #[command(subcommand)]
     Certificate(CertificateCommand),
+    /// List, show and erase enrolled people. Certificate role: operator.
+    #[command(subcommand)]
+    Subject(SubjectCommand),
+    /// List and decide suspected duplicates. Certificate role: operator.
+    #[command(subcommand)]
+    Review(ReviewCommand),
+    /// Claim an admission ticket as a checkout backend would: prints whom to charge. Certificate role: checkout.
+    Claim(ClaimArguments),
+    /// Ask vault and matcher how they are. Certificate role: operator.
+    Status,
+    /// Print a configuration file with every setting and its meaning.
+    Config,
+}
+
+/// Where the servers are. What is not given here comes from the file that `--config` names.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Servers")]
+pub struct ServerArguments {
+    /// A TOML file; `volarctl config` prints one.
+    #[arg(long, global = true, value_name = "FILE", env = "VOLARCTL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The vault, such as https://localhost:7401.
+    #[arg(long, global = true, value_name = "URL", env = "VOLARCTL_VAULT")]
+    pub vault: Option<String>,
+    /// The matcher, such as https://localhost:7402.
+    #[arg(long, global = true, value_name = "URL", env = "VOLARCTL_MATCHER")]
+    pub matcher: Option<String>,
+    /// The authority that every process trusts. (`certificate issue --ca` is its folder.)
+    #[arg(long, global = true, value_name = "FILE", env = "VOLARCTL_TRUST")]
+    pub trust: Option<PathBuf>,
+    /// The certificate to call with.
+    #[arg(long, global = true, value_name = "FILE", env = "VOLARCTL_CERTIFICATE")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key.
+    #[arg(long, global = true, value_name = "FILE", env = "VOLARCTL_KEY")]
+    pub key: Option<PathBuf>,
+}
+
+/// `volarctl subject …`.
+#[derive(Debug, Subcommand)]
+pub enum SubjectCommand {
+    /// List who is enrolled: no template, no payment token.
+    List {
+        /// Only this gallery. [default: every gallery of the tenant]
+        #[arg(long)]
+        gallery: Option<GalleryId>,
+        /// Only these; erased ones are listed only when asked for.
+        #[arg(long, value_enum)]
+        state: Option<StateArgument>,
+        /// At most so many.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Show one person's enrolment.
+    Show {
+        /// Its subject id.
+        subject: SubjectId,
+    },
+    /// Erase a person for good: destroys the key of everything stored and waits until the matchers have forgotten.
+    Erase {
+        /// Its subject id.
+        subject: SubjectId,
+        /// Do not ask. Without a terminal there is nobody to ask, and none is asked.
+        #[arg(long)]
+        yes: bool,
+        /// Repeat an earlier request under its id: it has no second effect.
+        #[arg(long, value_name = "UUID")]
+        idempotency_id: Option<IdempotencyId>,
+    },
+}
+
+/// Where an enrolment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StateArgument {
+    /// Not every matcher has searched for duplicates yet.
+    Pending,
+    /// Usable at the gates.
+    Active,
+    /// Waits for a person's decision.
+    InReview,
+    /// Gone.
+    Erased,
+}
+
+/// `volarctl review …`.
+#[derive(Debug, Subcommand)]
+pub enum ReviewCommand {
+    /// List what waits for a person's decision.
+    List {
+        /// Only this gallery. [default: every gallery of the tenant]
+        #[arg(long)]
+        gallery: Option<GalleryId>,
+    },
+    /// Decide one.
+    #[command(group = clap::ArgGroup::new("decision").required(true).args(["different_person", "same_person"]))]
+    Decide {
+        /// Its subject id.
+        subject: SubjectId,
+        /// Two people: the new enrolment becomes active.
+        #[arg(long)]
+        different_person: bool,
+        /// One person twice: the new enrolment is erased, the earlier one stays.
+        #[arg(long)]
+        same_person: bool,
+        /// Repeat an earlier request under its id: it has no second effect.
+        #[arg(long, value_name = "UUID")]
+        idempotency_id: Option<IdempotencyId>,
+    },
+}
+
+/// `volarctl claim …`.
+#[derive(Debug, Args)]
+pub struct ClaimArguments {
+    /// The ticket as the gate printed it (base64url), or - to read it from standard input.
+    #[arg(value_name = "TICKET", allow_hyphen_values = true)]
+    pub ticket: String,
+    /// Repeat an earlier claim under its id: it gets the same answer.
+    #[arg(long, value_name = "UUID")]
+    pub idempotency_id: Option<IdempotencyId>,
 }
 
 /// `volarctl certificate …`.

@@ -15,14 +15,14 @@ pub(crate) fn run(command: &CertificateCommand, clock: &dyn Clock) -> Result<Rep
         CertificateCommand::Authority { out } => {
             let authority = Authority::create(out, clock.now())?;
             let (certificate, key) = (authority.certificate(), out.join(AUTHORITY_KEY));
-            Ok(Report {
-                json: json!({ "certificate": certificate, "key": key }),
-                text: format!(
+            Ok(Report::new(
+                json!({ "certificate": certificate, "key": key }),
+                format!(
                     "Made a development authority.\n  {}: every process trusts this (tls.ca)\n  {}: signs certificates; keep it to yourself",
                     certificate.display(),
                     key.display()
                 ),
-            })
+            ))
         }
         CertificateCommand::Issue(arguments) => issue(arguments, clock),
         CertificateCommand::Show { file } => {
@@ -39,7 +39,7 @@ pub(crate) fn run(command: &CertificateCommand, clock: &dyn Clock) -> Result<Rep
                 ("for clients", yes(shown.client)),
                 ("hosts", shown.hosts.join(", ")),
             ]);
-            Ok(Report { json: serde_json::to_value(&shown).expect("text, numbers and flags"), text })
+            Ok(Report::new(serde_json::to_value(&shown).expect("text, numbers and flags"), text))
         }
     }
 }
@@ -74,5 +74,5 @@ fn issue(arguments: &IssueArguments, clock: &dyn Clock) -> Result<Report, Failur
         "not_after_unix_ms": issued.not_after.unix_milliseconds(),
         "hosts": hosts,
     });
-    Ok(Report { json, text })
+    Ok(Report::new(json, text))
 }

@@ -3,11 +3,18 @@
 //! `main` parses and reports; everything else is here, so that tests and other tools can use it.
 
 pub mod arguments;
+mod call;
 pub mod certificate;
 mod certificate_command;
+mod claim_command;
+pub mod connection;
+mod convert;
 pub mod failure;
 mod moment;
 pub mod report;
 mod run;
+mod status_command;
+mod subject_command;
+mod waiting;
 
 pub use run::run;

@@ -13,9 +13,23 @@ pub struct Report {
     pub json: Value,
     /// For a person.
     pub text: String,
+    /// The process's exit code: 0, unless the result itself is bad news.
+    pub exit_code: u8,
 }
 
 impl Report {
+    /// A result that is as wished.
+    pub fn new(json: Value, text: String) -> Self {
+        Self { json, text, exit_code: 0 }
+    }
+
+    /// The same result with another exit code.
+    #[must_use]
+    pub fn with_exit_code(mut self, exit_code: u8) -> Self {
+        self.exit_code = exit_code;
+        self
+    }
+
     /// Writes the report as one JSON document or as text, and one line end.
     pub fn write(&self, json: bool, out: &mut dyn Write) -> io::Result<()> {
         if json { writeln!(out, "{}", self.json) } else { writeln!(out, "{}", self.text.trim_end()) }

@@ -3,21 +3,25 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use serde_json::json;
 use volar_core::clock::Clock;
 use volar_core::randomness::Randomness;
 
 use crate::arguments::{Arguments, Command};
-use crate::certificate_command;
+use crate::connection::{As, Connection, DEFAULTS};
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::{certificate_command, claim_command, status_command, subject_command};
 
 /// Carries out the command and prints its result on standard output, or why there is none: on standard error, and
 /// with `--json` on standard output too.
 pub fn run(arguments: &Arguments, clock: &dyn Clock, randomness: &dyn Randomness) -> ExitCode {
-    let ended = carry_out(arguments, clock, randomness)
-        .and_then(|report| Ok(report.write(arguments.json, &mut io::stdout().lock())?));
+    let ended = carry_out(arguments, clock, randomness).and_then(|report| {
+        report.write(arguments.json, &mut io::stdout().lock())?;
+        Ok(report.exit_code)
+    });
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             // Nothing is left to do when both are closed.
             let _ = writeln!(io::stderr(), "error: {failure}");
@@ -29,8 +33,30 @@ pub fn run(arguments: &Arguments, clock: &dyn Clock, randomness: &dyn Randomness
     }
 }
 
-fn carry_out(arguments: &Arguments, clock: &dyn Clock, _randomness: &dyn Randomness) -> Result<Report, Failure> {
+fn carry_out(arguments: &Arguments, clock: &dyn Clock, randomness: &dyn Randomness) -> Result<Report, Failure> {
     match &arguments.command {
         Command::Certificate(command) => certificate_command::run(command, clock),
+        Command::Config => Ok(Report::new(json!({ "toml": DEFAULTS }), DEFAULTS.to_owned())),
+        remote => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(call(remote, &arguments.servers, randomness))
+        }
+    }
+}
+
+async fn call(
+    command: &Command,
+    servers: &crate::arguments::ServerArguments,
+    randomness: &dyn Randomness,
+) -> Result<Report, Failure> {
+    let connection = Connection::new(servers)?;
+    match command {
+        Command::Subject(command) => subject_command::run(command, &connection.vault(As::Operator)?, randomness).await,
+        Command::Review(command) => {
+            subject_command::review(command, &connection.vault(As::Operator)?, randomness).await
+        }
+        Command::Claim(claim) => claim_command::run(claim, &connection.vault(As::Checkout)?, randomness).await,
+        Command::Status => Ok(status_command::run(&connection.vault(As::Operator)?, &connection.matcher()?).await),
+        Command::Certificate(_) | Command::Config => unreachable!("carried out without a server"),
     }
 }

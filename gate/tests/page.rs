@@ -1,0 +1,119 @@
+//! The status page's interface.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use volar_core::clock::Clock;
+use volar_gate::config::{Language, WhenUnreachable};
+use volar_gate::screen::{Display, Fixed, Screen};
+use volar_palm::sensor::{self, SensorConfig, Stage};
+use volar_service::system::SystemClock;
+use volar_service::web::Web;
+
+struct Page {
+    url: String,
+    display: Display,
+    stage: Option<Stage>,
+    _stop: DropGuard,
+}
+
+async fn page(staged: bool) -> Page {
+    let lane = "lane-1".parse().expect("a slug");
+    let when_unreachable = WhenUnreachable::StayClosed;
+    let display =
+        Display::new(Fixed { language: Language::Fr, lane, other_way: None, when_unreachable, stage: staged });
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let config = SensorConfig::Simulated { seed: 1, width: 320, height: 240, frame_rate: 10.0 };
+    let stage = staged.then(|| sensor::open(&config, clock).expect("a simulation opens").stage.expect("a stage"));
+    let web = Web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
+    let url = format!("http://{}", web.address());
+    let stop = CancellationToken::new();
+    tokio::spawn(web.serve(volar_gate::router(display.clone(), stage.clone()), stop.clone()));
+    Page { url, display, stage, _stop: stop.drop_guard() }
+}
+
+/// Status and body.
+async fn call(method: &'static str, url: String, body: Option<Value>) -> (u16, String) {
+    let called = tokio::task::spawn_blocking(move || {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let mut response = match (method, body) {
+            ("POST", Some(body)) => agent.post(&url).send_json(body),
+            _ => agent.get(&url).call(),
+        }
+        .expect("the page answers");
+        (response.status().as_u16(), response.body_mut().read_to_string().expect("text"))
+    });
+    called.await.expect("no panic")
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_is_told_and_holds_no_secret() {
+    let page = page(false).await;
+    page.display.show_because(Screen::Refused, "BELOW_THRESHOLD");
+    let (status, body) = call("GET", format!("{}/api/state", page.url), None).await;
+    assert_eq!(status, 200);
+    let state = json(&body);
+    assert_eq!((&state["screen"], &state["reason"]), (&"refused".into(), &"BELOW_THRESHOLD".into()));
+    assert_eq!((&state["language"], &state["lane"], &state["stage"]), (&"fr".into(), &"lane-1".into(), &false.into()));
+    let mut fields: Vec<&String> = state.as_object().expect("an object").keys().collect();
+    fields.sort();
+    let known = [
+        "guidance",
+        "lane",
+        "language",
+        "other_way",
+        "progress",
+        "reason",
+        "screen",
+        "stage",
+        "until_unix_ms",
+        "when_unreachable",
+    ];
+    assert_eq!(fields, known, "a new field must be shown to hold nothing of a person");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_the_page_loads_is_there() {
+    let page = page(false).await;
+    for (path, part) in [
+        ("/", "aria-live"),
+        ("/page.css", "--back"),
+        ("/page.js", "WebSocket"),
+        ("/texts.js", "Présentez"),
+        ("/stage.js", "Simulated"),
+    ] {
+        let (status, body) = call("GET", format!("{}{path}", page.url), None).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(body.contains(part), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_is_set_and_told() {
+    let page = page(true).await;
+    let url = format!("{}/stage", page.url);
+    let hand = json!({ "show": "hand", "person": 3, "position": "right" });
+    assert_eq!(call("POST", url.clone(), Some(hand)).await.0, 200);
+    let (status, body) = call("GET", url.clone(), None).await;
+    assert_eq!((status, &json(&body)["person"]), (200, &3.into()));
+    let shown = page.stage.as_ref().expect("a stage").scene();
+    assert_eq!(serde_json::to_value(shown).expect("JSON")["position"], "right");
+    let (status, body) = call("POST", url, Some(json!({ "show": "foot" }))).await;
+    assert!((400..500).contains(&status), "{status}");
+    assert_eq!(json(&body)["error"]["reason"], "SCENE_INVALID");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_sensor_has_no_stage() {
+    let page = page(false).await;
+    let url = format!("{}/stage", page.url);
+    for (method, body) in [("GET", None), ("POST", Some(json!({ "show": "empty" })))] {
+        let (status, body) = call(method, url.clone(), body).await;
+        assert_eq!((status, &json(&body)["error"]["reason"]), (404, &"NO_STAGE".into()));
+    }
+}

@@ -1,0 +1,145 @@
+//! A vault in memory that keeps the contract: pages, erasures and claims that happen once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tonic::{Code, Request, Response, Status};
+use volar_proto::v1::admin_service_server::AdminService;
+use volar_proto::v1::checkout_service_server::CheckoutService;
+use volar_proto::v1::decide_review_request::Decision;
+use volar_proto::v1::*;
+use volar_service::fault::Fault;
+
+/// Somebody enrolled.
+pub const SUBJECT: &str = "3f2b8c1e-5d0a-4f6b-9c7d-2e1f0a9b8c7d";
+/// A ticket: base64url of some bytes.
+pub const TICKET: &str = "-_8BAgME";
+
+#[derive(Clone, Default)]
+pub struct Vault(Arc<Mutex<Memory>>);
+
+#[derive(Default)]
+struct Memory {
+    calls: Vec<(&'static str, String)>,
+    erasure: Option<String>,
+    claims: HashMap<Vec<u8>, String>,
+}
+
+impl Vault {
+    /// Idempotency ids of every call of a kind, in order.
+    pub fn calls(&self, kind: &str) -> Vec<String> {
+        self.memory().calls.iter().filter(|call| call.0 == kind).map(|call| call.1.clone()).collect()
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fault(code: Code, reason: &'static str) -> Status {
+    Fault::new(code, reason, "as the test wants it").into()
+}
+
+fn subject(number: u8, gallery: &str) -> Subject {
+    let in_review = number == 1;
+    let id = if number == 0 { SUBJECT.to_owned() } else { format!("00000000-0000-4000-8000-0000000000{number:02x}") };
+    Subject {
+        subject_id: id,
+        gallery: gallery.to_owned(),
+        state: if in_review { EnrollmentState::InReview } else { EnrollmentState::Active }.into(),
+        payment_bound: true,
+        enrolled_at_unix_ms: 1_790_000_000_000,
+        positions: vec![PalmPosition::Left.into(), PalmPosition::Right.into()],
+        suspected_duplicate_of: if in_review { SUBJECT.to_owned() } else { String::new() },
+        ..Subject::default()
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Vault {
+    async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
+        let gallery = |name: &str| GalleryStatus {
+            gallery: name.to_owned(),
+            generation: 1,
+            model: "oriented-filters-1".to_owned(),
+            last_sequence: 12,
+            followers: vec![FollowerStatus { device: "matcher-1".to_owned(), acknowledged_sequence: 10 }],
+            ..GalleryStatus::default()
+        };
+        let galleries = vec![gallery("members"), gallery("staff")];
+        Ok(Response::new(GetStatusResponse { version: "0.1.0".to_owned(), galleries, uptime_seconds: 61 }))
+    }
+
+    /// Four subjects in `members`, two a page; one in `staff`.
+    async fn list_subjects(
+        &self,
+        request: Request<ListSubjectsRequest>,
+    ) -> Result<Response<ListSubjectsResponse>, Status> {
+        let request = request.into_inner();
+        let everyone: Vec<Subject> = match request.gallery.as_str() {
+            "members" => (0..4).map(|number| subject(number, "members")).collect(),
+            "staff" => vec![subject(9, "staff")],
+            _ => return Err(fault(Code::NotFound, "GALLERY_UNKNOWN")),
+        };
+        let wanted = |subject: &Subject| request.state == 0 || subject.state == request.state;
+        let everyone: Vec<Subject> = everyone.into_iter().filter(wanted).collect();
+        let start: usize = request.page_token.parse().unwrap_or(0);
+        let subjects: Vec<Subject> = everyone.iter().skip(start).take(2).cloned().collect();
+        let next = start + subjects.len();
+        let next_page_token = if next < everyone.len() { next.to_string() } else { String::new() };
+        Ok(Response::new(ListSubjectsResponse { subjects, next_page_token }))
+    }
+
+    async fn erase_subject(
+        &self,
+        request: Request<EraseSubjectRequest>,
+    ) -> Result<Response<EraseSubjectResponse>, Status> {
+        let id = request.into_inner().idempotency_id;
+        let mut memory = self.memory();
+        memory.calls.push(("erase", id.clone()));
+        if memory.erasure.get_or_insert_with(|| id.clone()) != &id {
+            return Err(fault(Code::FailedPrecondition, "SUBJECT_ERASED"));
+        }
+        let receipt = ErasureReceipt {
+            receipt_id: "5d0a3f2b-8c1e-4f6b-9c7d-2e1f0a9b8c7d".to_owned(),
+            erased_at_unix_ms: 1_790_000_000_000,
+            matchers_confirmed: vec!["matcher-1".to_owned()],
+            matchers_pending: Vec::new(),
+        };
+        Ok(Response::new(EraseSubjectResponse { receipt: Some(receipt) }))
+    }
+
+    async fn decide_review(
+        &self,
+        request: Request<DecideReviewRequest>,
+    ) -> Result<Response<DecideReviewResponse>, Status> {
+        let state = match request.into_inner().decision() {
+            Decision::DifferentPerson => EnrollmentState::Active,
+            Decision::SamePerson => EnrollmentState::Erased,
+            Decision::Unspecified => return Err(fault(Code::InvalidArgument, "FIELD_INVALID")),
+        };
+        Ok(Response::new(DecideReviewResponse { state: state.into() }))
+    }
+}
+
+#[tonic::async_trait]
+impl CheckoutService for Vault {
+    async fn claim(&self, request: Request<ClaimRequest>) -> Result<Response<ClaimResponse>, Status> {
+        let ClaimRequest { idempotency_id, ticket } = request.into_inner();
+        let mut memory = self.memory();
+        let first = memory.claims.entry(ticket).or_insert_with(|| idempotency_id.clone());
+        if *first != idempotency_id {
+            return Err(fault(Code::AlreadyExists, "TICKET_ALREADY_CLAIMED"));
+        }
+        Ok(Response::new(ClaimResponse {
+            payment: Some(PaymentReference {
+                provider: "test".to_owned(),
+                customer: "cus_test_anna".to_owned(),
+                payment_method: "pm_test_anna".to_owned(),
+                label: "Test account anna".to_owned(),
+            }),
+            lane: "lane-1".to_owned(),
+            ..ClaimResponse::default()
+        }))
+    }
+}
