@@ -15,6 +15,7 @@ pub mod line_features;
 mod no_open_hand;
 pub mod orientation;
 pub mod outline;
+mod palm_size;
 mod parameters;
 pub mod pipeline;
 mod projection;

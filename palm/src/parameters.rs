@@ -51,10 +51,20 @@ pub(crate) const CONTOUR_SIGMA: f32 = 2.0;
 
 // The palm square, as the field defines it since Zhang et al. (TPAMI 2003): on the tangent of both valleys.
 
-/// Side of the palm square in valley lines.
+/// Side of the palm square in palm units (see `palm_size`): the largest that stays on most hands.
 pub(crate) const SQUARE_SIDE: f32 = 1.5;
-/// Distance of the palm square's upper side from the valley line in valley lines.
+/// Distance of the palm square's upper side from the valley line in palm units.
 pub(crate) const SQUARE_GAP: f32 = 0.2;
+/// How much the direction from the middle-ring valley to the palm's centre turns the square away from the valley
+/// line, which tilts when the little finger is spread.
+pub(crate) const CENTRE_WEIGHT: f32 = 0.25;
+/// How much the middle-ring valley, beside the middle of the other two, says where the square's middle is.
+pub(crate) const MIDDLE_VALLEY_WEIGHT: f32 = 0.5;
+/// Where below the valley line the palm's breadth is taken, in inscribed radii: below the skin between the fingers,
+/// above that of the thumb.
+pub(crate) const BREADTH_LEVELS: [f32; 5] = [0.4, 0.45, 0.5, 0.55, 0.6];
+/// How far below the valley line the palm's centre may lie, in valley lines.
+pub(crate) const PALM_REACH: f32 = 2.0;
 /// Depth below the tangent at which a valley's two sides give its middle, in valley lines.
 pub(crate) const VALLEY_DEPTH: f32 = 0.08;
 

@@ -14,6 +14,7 @@ use crate::layout::layout;
 use crate::orientation::orientation_fields;
 use crate::outline::{Outline, Point};
 use crate::no_open_hand::no_open_hand;
+use crate::palm_size::palm_size;
 use crate::parameters::{DIGITS_MAX, SECOND_HAND_DIGITS, SECOND_HAND_RADIUS, WORKING_SIDE};
 use crate::quality::measure;
 use crate::raster::Raster;
@@ -104,11 +105,12 @@ impl Pipeline {
             return reason.map_or(Outcome::NoHand, |reason| Outcome::Guidance { reason, outline });
         };
 
-        let square = Square::below(&layout).scaled(scale);
+        let own_square = Square::below(&layout, &palm_size(blob, &layout));
+        let square = own_square.scaled(scale);
         outline.palm_square = Some(square.corners());
         outline.valleys = Some([layout.valleys[1], layout.valleys[3]].map(|valley| scaled(valley, scale)));
         let region = square.cut(&picture);
-        let measures = measure(&working, &segmented, blob, &contour, &layout, &square, &region);
+        let measures = measure(&working, &segmented, blob, &contour, &layout, &own_square, scale, &region);
         if let Some(reason) = measures.guidance() {
             return Outcome::Guidance { reason, outline };
         }

@@ -45,7 +45,8 @@ pub(crate) struct Measures {
     pub(crate) misfit: f32,
 }
 
-/// Measures a capture. `square` is in the frame's pixels, everything else in the working picture's.
+/// Measures a capture in the working picture; the frame is `scale` times as large.
+#[expect(clippy::too_many_arguments, reason = "every step's result says something about the quality")]
 pub(crate) fn measure(
     working: &Raster,
     segmented: &Segmented,
@@ -53,22 +54,22 @@ pub(crate) fn measure(
     contour: &Contour,
     layout: &Layout,
     square: &Square,
+    scale: f32,
     region: &RegionOfInterest,
 ) -> Measures {
-    let own = Square::below(layout);
     let (width, height) = (working.width() as f32, working.height() as f32);
     let edge = (0..64).map(|i| {
         let along = (i % 16) as f32 / 16.0;
-        [own.at(along, 0.0), own.at(1.0, along), own.at(1.0 - along, 1.0), own.at(0.0, 1.0 - along)][i / 16]
+        [square.at(along, 0.0), square.at(1.0, along), square.at(1.0 - along, 1.0), square.at(0.0, 1.0 - along)][i / 16]
     });
     let in_frame = |p: &Point| p.x >= 0.0 && p.y >= 0.0 && p.x <= width - 1.0 && p.y <= height - 1.0;
     let cut = |p: &&Point| p.x < 3.0 || p.y < 3.0 || p.x > width - 4.0 || p.y > height - 4.0;
     let tip = layout.own(layout.tips[2]);
     Measures {
-        side_pixels: square.side(),
-        side_share: own.side() / width.min(height),
+        side_pixels: square.side() * scale,
+        side_share: square.side() / width.min(height),
         on_hand: edge.filter(|&point| blob.contains(point)).count() as f32 / 64.0,
-        in_frame: own.corners().iter().all(in_frame),
+        in_frame: square.corners().iter().all(in_frame),
         tips_cut: layout.tips.iter().filter(cut).count(),
         contrast: segmented.skin - segmented.background,
         clipped: clipped(region),

@@ -5,7 +5,8 @@ use opencv::imgproc;
 
 use crate::layout::Layout;
 use crate::outline::Point;
-use crate::parameters::{SQUARE_GAP, SQUARE_SIDE};
+use crate::palm_size::PalmSize;
+use crate::parameters::{CENTRE_WEIGHT, MIDDLE_VALLEY_WEIGHT, SQUARE_GAP, SQUARE_SIDE};
 use crate::raster::Raster;
 use crate::roi::{PALM_SIDE, ROI_MARGIN, ROI_SIDE, RegionOfInterest};
 
@@ -22,12 +23,18 @@ pub(crate) struct Square {
 
 impl Square {
     /// The square below a hand's valley line.
-    pub(crate) fn below(layout: &Layout) -> Self {
-        let middle = layout.valleys[1].middle(layout.valleys[3]);
-        let side = SQUARE_SIDE * layout.scale;
-        let (across, down) = (layout.across * -side, layout.wrist * side);
-        let corner = middle + layout.wrist * (SQUARE_GAP * layout.scale) - across * 0.5;
-        Self { corner, across, down }
+    pub(crate) fn below(layout: &Layout, palm: &PalmSize) -> Self {
+        let [_, index_middle, middle_ring, ring_little] = layout.valleys;
+        let to_centre = (palm.centre - middle_ring).unit();
+        let wrist = (layout.wrist * (1.0 - CENTRE_WEIGHT) + to_centre * CENTRE_WEIGHT).unit();
+        let turned = wrist.turned();
+        let thumb = if turned.dot(layout.across) < 0.0 { turned } else { turned * -1.0 };
+
+        let line_middle = index_middle.middle(ring_little);
+        let aside = thumb.dot(middle_ring - line_middle) * MIDDLE_VALLEY_WEIGHT;
+        let middle = line_middle + thumb * aside + wrist * (SQUARE_GAP * palm.unit);
+        let (across, down) = (thumb * (SQUARE_SIDE * palm.unit), wrist * (SQUARE_SIDE * palm.unit));
+        Self { corner: middle - across * 0.5, across, down }
     }
 
     /// A place given in sides from the corner.
