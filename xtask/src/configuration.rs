@@ -109,9 +109,13 @@ pub fn text(name: &str, settings: &Settings, addresses: &Addresses, lane: u32) -
         }
         "gate" => {
             let tls = tls("gate-1");
-            format!("{head}lane = \"lane-{lane}\"\n\n[page]\nlisten = \"{gate}\"\n\n{servers}\n{tls}\n{sensors}")
+            let servers = format!("vault = \"https://{vault}\"\nmatcher = \"https://{matcher}\"\n");
+            format!("{head}lane = \"lane-{lane}\"\n{servers}\n[page]\nlisten = \"{gate}\"\n\n{tls}\n{sensors}")
         }
-        "volarctl" => format!("vault = \"https://{vault}\"\nmatcher = \"https://{matcher}\"\n\n{}", tls("operator-1")),
+        "volarctl" => {
+            let (operator, checkout) = (tls("operator-1"), tls("checkout-1").replace("[tls]", "[checkout]"));
+            format!("vault = \"https://{vault}\"\nmatcher = \"https://{matcher}\"\n\n{operator}\n{checkout}")
+        }
         other => unreachable!("{other} is no process of a deployment"),
     };
     let mut text = format!("# Written anew by every `cargo xtask demo`.\n{body}");

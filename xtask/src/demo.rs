@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Where certificates, keys, the store and logs are kept, and reused by the next run.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Run the binaries that are there instead of building them first.
+    #[arg(long)]
+    no_build: bool,
     /// Do not open the kiosk's page.
     #[arg(long)]
     no_browser: bool,
@@ -50,9 +53,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let frames = arguments.frames.as_deref().map(names::read).transpose()?;
     let state = arguments.state.clone().unwrap_or_else(|| workspace::root().join(STATE_FOLDER));
     let state = std::path::absolute(&state).context("the state folder's path cannot be used")?;
-    packages::install(Purpose::Run)?;
-    workspace::build()?;
-    signals::check()?;
+    if !arguments.no_build {
+        packages::install(Purpose::Run)?;
+        workspace::build()?;
+    }
     if let Some(frames) = frames {
         let report = frames::run(&frames, &state, arguments.mirrored)?;
         report.print();
@@ -107,10 +111,10 @@ Ctrl-C stops everything. State stays in {folder}.
         open_browser(&kiosk);
     }
     loop {
-        if let Err(interrupted) = signals::sleep(Duration::from_millis(500)) {
+        if signals::sleep(Duration::from_millis(500)).is_err() {
             println!("\nStopping.");
             deployment.stop();
-            return Err(interrupted.into());
+            return Ok(ExitCode::SUCCESS);
         }
         deployment.check_running()?;
     }

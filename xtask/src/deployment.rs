@@ -67,6 +67,11 @@ impl Deployment {
         self.addresses
     }
 
+    /// Changes what processes started from now on are told.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Starts everything.
     pub fn start_all(&mut self) -> anyhow::Result<()> {
         self.start_vault()?;

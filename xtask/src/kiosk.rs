@@ -117,13 +117,29 @@ impl Kiosk {
     /// Links payment if asked for, and waits for the outcome.
     pub fn finish(&self, state: State, account: Option<&str>) -> anyhow::Result<String> {
         if state.screen == "payment" {
-            let body = account.map_or(json!({"skip": true}), |account| json!({"account": account}));
-            self.press("session/payment", &body)?;
+            self.pay(account)?;
         }
-        let state = self.watch_until(|state| Ok(!matches!(state.screen.as_str(), "payment" | "enrolling")))?;
+        let state = self.watch_until(|state| {
+            let pending = state.result.as_ref().is_some_and(|result| result.kind == "pending");
+            Ok(!pending && !matches!(state.screen.as_str(), "payment" | "enrolling"))
+        })?;
         let kind = state.result.map_or(state.screen, |result| result.kind);
         self.reset()?;
         Ok(kind)
+    }
+
+    /// Answers the payment screen, as soon as the provider's form is there.
+    fn pay(&self, account: Option<&str>) -> anyhow::Result<()> {
+        let body = account.map_or(json!({"skip": true}), |account| json!({"account": account}));
+        let end = Instant::now() + VISIT_TIME_MAX;
+        loop {
+            let answer = self.try_press("session/payment", &body)?;
+            match answer.status {
+                200 => return Ok(()),
+                409 if Instant::now() < end => signals::sleep(LOOK_EVERY)?,
+                status => bail!("the kiosk refuses to link a payment ({status}): {}", answer.body),
+            }
+        }
     }
 
     /// "Remove me": the palm itself asks. Returns the outcome's kind.

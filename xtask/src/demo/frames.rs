@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use comfy_table::Cell;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -74,9 +74,14 @@ pub fn run(frames: &Frames, state: &Path, mirrored: bool) -> anyhow::Result<Fram
         println!("left out {file}: {reason}");
     }
     println!("Starting vault, matcher, kiosk and gate over mutual TLS; state in {}", state.display());
-    let settings = Settings::new(Sensors::pictures(&frames.folder, mirrored), Ports::Free);
-    let mut deployment = Deployment::prepare(&state, settings)?;
+    let mut deployment = Deployment::prepare(&state, settings(frames, mirrored))?;
     deployment.start_all()?;
+    if shows_other_hands(deployment.kiosk()?, frames)? {
+        println!("These frames show left hands as right ones: taking them for mirror images.");
+        deployment.configure(settings(frames, !mirrored));
+        deployment.stop();
+        deployment.start_all()?;
+    }
 
     let bar = progress(frames);
     let mut counts: BTreeMap<&PalmName, Counts> = BTreeMap::new();
@@ -102,6 +107,34 @@ pub fn run(frames: &Frames, state: &Path, mirrored: bool) -> anyhow::Result<Fram
     Ok(FramesReport::new(counts, frames))
 }
 
+fn settings(frames: &Frames, mirrored: bool) -> Settings {
+    let mut settings = Settings::new(Sensors::pictures(&frames.folder, mirrored), Ports::Free);
+    // Of three samples one is enough; the kiosk waits for the other two as long as showing them takes.
+    let capture = "[capture]\nreferences_wanted = 3\nreferences_min = 1\npatience_seconds = 4\ninterval_ms = 100";
+    settings.extra.push(("kiosk", capture.to_owned()));
+    settings
+}
+
+/// Whether the kiosk takes the first palm for the other hand. How a sensor is mounted is not in a file's name.
+fn shows_other_hands(kiosk: &Kiosk, frames: &Frames) -> anyhow::Result<bool> {
+    let Some((palm, files)) = frames.palms.first_key_value() else { return Ok(false) };
+    kiosk.begin(&[palm.hand])?;
+    for file in files.iter().take(ENROLLED) {
+        kiosk.stage(&picture(file))?;
+        let end = Instant::now() + FRAME_PATIENCE;
+        while Instant::now() < end {
+            signals::sleep(signals::TICK)?;
+            let Some(capture) = kiosk.state()?.capture else { break };
+            if capture.captured > 0 || capture.guidance.as_deref() == Some("wrong-hand") {
+                kiosk.reset()?;
+                return Ok(capture.captured == 0);
+            }
+        }
+    }
+    kiosk.reset()?;
+    Ok(false)
+}
+
 /// One visit to the kiosk for one palm, its pictures shown one after another. How many were captured, and the visit's
 /// outcome.
 fn enroll(kiosk: &Kiosk, palm: &PalmName, files: &[String], bar: &ProgressBar) -> anyhow::Result<(u32, String)> {
@@ -109,8 +142,8 @@ fn enroll(kiosk: &Kiosk, palm: &PalmName, files: &[String], bar: &ProgressBar) -
     let mut captured = 0;
     for file in files {
         kiosk.stage(&picture(file))?;
-        let end = std::time::Instant::now() + FRAME_PATIENCE;
-        while state.screen == "capture" && std::time::Instant::now() < end {
+        let end = Instant::now() + FRAME_PATIENCE;
+        while state.screen == "capture" && Instant::now() < end {
             signals::sleep(signals::TICK)?;
             state = kiosk.state()?;
             let now = state.capture.as_ref().map_or(captured + 1, |capture| capture.captured);

@@ -1,0 +1,73 @@
+//! A system of real processes in a temporary folder.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use xtask::configuration::{Ports, Sensors, Settings};
+use xtask::deployment::Deployment;
+
+use crate::client::Clients;
+
+/// Frames a second of the simulated sensors: half of a real one's, because several tests share the machine.
+const FRAME_RATE: u32 = 12;
+
+/// A running system; dropping it stops every process and removes the folder.
+pub struct System {
+    /// The processes.
+    pub deployment: Deployment,
+    // After the deployment, whose processes write into it until they have stopped.
+    folder: TempDir,
+}
+
+impl System {
+    /// Vault only.
+    pub fn vault() -> Self {
+        let mut system = Self::prepared(Vec::new());
+        system.deployment.start_vault().expect("the vault starts");
+        system
+    }
+
+    /// Vault and matcher.
+    pub fn servers() -> Self {
+        Self::servers_with(Vec::new())
+    }
+
+    /// Vault and matcher, with more lines for their configurations.
+    pub fn servers_with(extra: Vec<(&'static str, String)>) -> Self {
+        let mut system = Self::prepared(extra);
+        system.deployment.start_vault().expect("the vault starts");
+        system.deployment.start_matcher().expect("the matcher starts");
+        system
+    }
+
+    /// Vault, matcher, kiosk and gate, with simulated hands before the sensors.
+    pub fn whole() -> Self {
+        Self::whole_with(Vec::new())
+    }
+
+    /// The same, with more lines for their configurations.
+    pub fn whole_with(extra: Vec<(&'static str, String)>) -> Self {
+        let mut system = Self::prepared(extra);
+        system.deployment.start_all().expect("the system starts");
+        system
+    }
+
+    /// Nothing runs yet.
+    pub fn prepared(extra: Vec<(&'static str, String)>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut settings = Settings::new(Sensors::simulated(FRAME_RATE), Ports::Free);
+        settings.extra = extra;
+        let deployment = Deployment::prepare(folder.path(), settings).expect("certificates, keys and configurations");
+        Self { deployment, folder }
+    }
+
+    /// The folder of certificates, keys, store and logs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Clients with the certificates of this system's peers.
+    pub fn clients(&self) -> Clients {
+        Clients::new(self.folder(), self.deployment.addresses())
+    }
+}

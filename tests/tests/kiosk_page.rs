@@ -1,0 +1,254 @@
+//! The kiosk's page in a real browser: every screen, in every language, at the sizes of an upright and a lying screen.
+
+use std::time::{Duration, Instant};
+
+use fantoccini::Locator;
+use serde_json::{Value, json};
+use volar_tests::browser::{Browser, PAGE_PATIENCE};
+use volar_tests::system::System;
+use xtask::kiosk::Kiosk;
+
+/// An upright kiosk's screen, and a tablet's.
+const SIZES: [(u32, u32); 2] = [(1080, 1920), (1280, 800)];
+const LANGUAGES: [&str; 3] = ["en", "fr", "de"];
+/// WCAG 2.2 asks for 24 CSS pixels (2.5.8) or 44 (2.5.5); fingers on a wall want more.
+const TARGET_MIN: f64 = 48.0;
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+
+/// Whatever can be pressed and is shown, with its size; the skip link shows only to the keyboard.
+const TARGETS: &str = "
+  return [...document.querySelectorAll('button, input, a[href], select, [role=button]')]
+    .filter((element) => element.checkVisibility({ visibilityProperty: true }) && element.id !== 'skip')
+    .map((element) => { const box = element.getBoundingClientRect();
+      return [element.id || element.textContent.trim(), box.width, box.height]; })";
+
+/// What sticks out at the sides.
+const OVERFLOW: &str = "
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  const out = [...document.querySelectorAll('h1, h2, p, button, input, li, dd')]
+    .filter((element) => element.checkVisibility({ visibilityProperty: true }) && element.id !== 'skip')
+    .filter((element) => { const box = element.getBoundingClientRect(); return box.width > 0 && (box.left < -1 || box.right > innerWidth + 1); })
+    .map((element) => element.textContent.trim().slice(0, 60));
+  return [wide, out]";
+
+/// A page at a kiosk, and somebody before its sensor.
+struct Visitor<'a> {
+    browser: &'a Browser,
+    kiosk: &'a Kiosk,
+    person: u64,
+    language: &'a str,
+    size: (u32, u32),
+}
+
+impl Visitor<'_> {
+    /// Checks what must hold on every screen, and keeps a picture.
+    async fn look(&self, screen: &str) {
+        let name = format!("{screen}-{}-{}x{}", self.language, self.size.0, self.size.1);
+        // Screens fade in; a picture of the middle of that would say nothing.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        self.browser.picture(&name).await;
+        let overflow = self.browser.run(OVERFLOW).await;
+        assert!(overflow[0].as_f64().is_some_and(|wide| wide <= 0.0), "{name} scrolls sideways: {overflow}");
+        assert_eq!(overflow[1], json!([]), "{name} sticks out");
+        let targets = self.browser.run(TARGETS).await;
+        for target in targets.as_array().expect("a list") {
+            let side = |at: usize| target[at].as_f64().expect("a number");
+            assert!(side(1) >= TARGET_MIN && side(2) >= TARGET_MIN, "{name}: {target} is too small for a finger");
+        }
+        let language = self.browser.run("return document.documentElement.lang").await;
+        assert_eq!(language, self.language, "{name}");
+        let headings = self.browser.run("return [...document.querySelectorAll('h1')].map((h) => h.textContent)").await;
+        let spoken = headings.as_array().is_some_and(|all| all.len() == 1 && all[0].as_str() != Some(""));
+        assert!(spoken, "{name} has headings {headings}");
+    }
+
+    async fn press(&self, id: &str) {
+        self.browser.shown(&format!("#{id}:enabled")).await.click().await.expect("it can be pressed");
+    }
+
+    /// Presses a button with Tab and Enter alone.
+    async fn press_by_key(&self, id: &str) {
+        self.browser.shown(&format!("#{id}:enabled")).await;
+        self.tab_to(id).await;
+        self.key(ENTER).await;
+    }
+
+    async fn tab_to(&self, id: &str) {
+        for _ in 0..40 {
+            if self.browser.run("return document.activeElement?.id ?? ''").await == id {
+                return;
+            }
+            self.key(TAB).await;
+        }
+        panic!("Tab does not reach {id}");
+    }
+
+    async fn key(&self, keys: &str) {
+        let focused = self.browser.client.active_element().await.expect("something has the focus");
+        focused.send_keys(keys).await.expect("keys can be pressed");
+    }
+
+    /// Shows the hands that the page asks for until it shows another screen than the capture.
+    async fn show_hands(&self) {
+        let mut shown = String::new();
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let state = self.kiosk.state().expect("the kiosk answers");
+            let Some(capture) = state.capture else {
+                if !["capture", "enrolling", "removal"].contains(&state.screen.as_str()) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                continue;
+            };
+            let hand = capture.hand.unwrap_or_else(|| "left".to_owned());
+            if hand != shown {
+                self.kiosk.stage(&self.hand(&hand)).expect("a scene");
+                shown = hand;
+            }
+            assert!(Instant::now() < end, "still capturing: {capture:?}", capture = capture.guidance);
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    fn hand(&self, position: &str) -> Value {
+        json!({"show": "hand", "person": self.person, "position": position})
+    }
+
+    fn clear(&self) {
+        self.kiosk.stage(&json!({"show": "empty"})).expect("a scene");
+    }
+
+    /// From the welcome screen to the result, with a look at each screen on the way.
+    async fn enrolls(&self) {
+        self.press(&format!("language-{}", self.language)).await;
+        self.browser.shown(&format!("html[lang={}] #start", self.language)).await;
+        self.look("welcome").await;
+        self.press("start").await;
+        self.browser.shown("#agree:enabled").await;
+        self.look("notice").await;
+        self.press("agree").await;
+        self.browser.shown("#hands-both").await;
+        self.look("hands").await;
+        self.press("hands-both").await;
+        self.browser.shown(".screen.capture").await;
+        self.look("capture").await;
+        self.show_hands().await;
+        self.clear();
+        let account = self.browser.shown("#account").await;
+        self.look("payment").await;
+        account.send_keys(&format!("anna-{}", self.person)).await.expect("letters");
+        self.press("pay").await;
+        self.browser.shown(".screen.outcome.well #done").await;
+        self.look("result").await;
+        self.press("done").await;
+        self.browser.shown("#start").await;
+    }
+
+    /// From the welcome screen to the receipt.
+    async fn is_removed(&self) {
+        self.press("remove-me").await;
+        self.browser.shown("#remove").await;
+        self.look("remove-me").await;
+        self.press("remove").await;
+        self.show_hands().await;
+        self.clear();
+        let receipt = self.browser.shown("#receipt").await.text().await.expect("text");
+        assert_eq!(receipt.len(), 36, "a receipt's number, not {receipt}");
+        self.look("removed").await;
+        self.press("done").await;
+        self.browser.shown("#start").await;
+    }
+
+    async fn goes_without(&self) {
+        self.press("without-palm").await;
+        self.browser.shown(".screen.declined").await;
+        self.look("declined").await;
+        self.press("done").await;
+        self.browser.shown("#start").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_visits_in_three_languages_at_two_sizes() {
+    let system = System::whole();
+    let kiosk = system.deployment.kiosk().expect("it runs");
+    let mut person = 60;
+    for (width, height) in SIZES {
+        let browser = Browser::open(width, height).await;
+        browser.client.goto(&kiosk.0.url()).await.expect("the page");
+        for language in LANGUAGES {
+            let visitor = Visitor { browser: &browser, kiosk, person, language, size: (width, height) };
+            visitor.enrolls().await;
+            visitor.is_removed().await;
+            visitor.goes_without().await;
+            person += 1;
+        }
+        browser.close().await;
+    }
+    let left = system.deployment.operator().subjects().expect("a list");
+    assert_eq!(left.len(), 0, "everyone was removed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_visit_with_the_keyboard_alone() {
+    let system = System::whole();
+    let kiosk = system.deployment.kiosk().expect("it runs");
+    let (width, height) = SIZES[1];
+    let browser = Browser::open(width, height).await;
+    browser.client.goto(&kiosk.0.url()).await.expect("the page");
+    let visitor = Visitor { browser: &browser, kiosk, person: 70, language: "en", size: (width, height) };
+    visitor.press_by_key("start").await;
+    visitor.press_by_key("agree").await;
+    visitor.press_by_key("hands-left").await;
+    visitor.show_hands().await;
+    visitor.clear();
+    browser.shown("#account").await;
+    visitor.tab_to("account").await;
+    visitor.key("keyboard").await;
+    visitor.press_by_key("pay").await;
+    visitor.press_by_key("done").await;
+    browser.shown("#start").await;
+    assert_eq!(system.deployment.operator().subjects().expect("a list").len(), 1);
+    visitor.press_by_key("remove-me").await;
+    visitor.press_by_key("remove").await;
+    visitor.show_hands().await;
+    browser.shown("#receipt").await;
+    assert_eq!(system.deployment.operator().subjects().expect("a list").len(), 0);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gates_page_shows_what_the_gate_says() {
+    let system = System::whole();
+    let gate = system.deployment.gate().expect("it runs");
+    let browser = Browser::open(1280, 800).await;
+    browser.client.goto(&gate.page.url()).await.expect("the page");
+    let text = || browser.run("return document.body.innerText.trim()");
+    let at_rest = wait_for_text(&browser, |text| !text.is_empty()).await;
+    browser.picture("gate-ready").await;
+    gate.stage(&json!({"show": "hand", "person": 99, "position": "left"})).expect("a scene");
+    let from = gate.lines().count();
+    let decided = gate.lines().wait(from, PAGE_PATIENCE, |event| event["event"] == "decision");
+    assert_eq!(decided.expect("not interrupted").expect("a stranger is decided on")["decision"], "no-match");
+    wait_for_text(&browser, |text| text != at_rest).await;
+    browser.picture("gate-no-match").await;
+    assert!(browser.client.find(Locator::Css("[role=status], [aria-live]")).await.is_ok(), "a screen reader hears it");
+    let overflow = browser.run(OVERFLOW).await;
+    assert!(overflow[0].as_f64().is_some_and(|wide| wide <= 0.0), "{overflow}, {}", text().await);
+    browser.close().await;
+}
+
+async fn wait_for_text(browser: &Browser, wanted: impl Fn(&str) -> bool) -> String {
+    let end = Instant::now() + PAGE_PATIENCE;
+    loop {
+        let text = browser.run("return document.body.innerText.trim()").await;
+        let text = text.as_str().unwrap_or_default();
+        if wanted(text) {
+            return text.to_owned();
+        }
+        assert!(Instant::now() < end, "the page still says {text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

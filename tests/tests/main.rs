@@ -1,0 +1,17 @@
+//! End-to-end tests of the whole workspace, as one binary: real processes, real TLS, a real store, a real browser.
+
+// Tests are an edge: they take the time.
+#![allow(clippy::disallowed_methods)]
+
+mod certificates;
+mod crash;
+mod cross_role;
+mod damage;
+mod demo;
+mod gate;
+mod kiosk_page;
+mod scan;
+mod sensor;
+mod templates;
+mod tickets;
+mod tidy;
