@@ -54,9 +54,11 @@ pub(crate) fn blobs(mask: &Raster) -> Vec<Blob> {
     imgproc::find_contours_def(mask.mat(), &mut contours, imgproc::RETR_EXTERNAL, imgproc::CHAIN_APPROX_NONE)
         .expect("an 8-bit picture of one channel has contours");
     let radius_min = mask.width().min(mask.height()) as f32 * BLOB_RADIUS_MIN;
+    // What is smaller than the smallest circle cannot hold it.
+    let area_min = f64::from(std::f32::consts::PI * radius_min * radius_min);
+    let area = |i: usize| contours.get(i).and_then(|contour| imgproc::contour_area_def(&contour)).unwrap_or(0.0);
     let mut blobs: Vec<Blob> = (0..contours.len())
-        // Half the smallest circle's circumference: what is shorter cannot hold it.
-        .filter(|&i| contours.get(i).is_ok_and(|contour| contour.len() as f32 > 3.0 * radius_min))
+        .filter(|&i| area(i) >= area_min)
         .map(|i| blob(mask, &contours, i))
         .filter(|blob| blob.radius >= radius_min)
         .collect();

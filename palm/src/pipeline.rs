@@ -76,7 +76,11 @@ pub struct Capture {
 
 impl Pipeline {
     /// A pipeline that makes templates with `embedder`.
+    ///
+    /// Holds OpenCV to the calling thread, for the whole process: frames are small, and waking threads for them costs
+    /// more than they save.
     pub fn new(embedder: Box<dyn Embedder>, config: PipelineConfig) -> Self {
+        opencv::core::set_num_threads(1).expect("OpenCV accepts any number of threads");
         Self { embedder, config }
     }
 

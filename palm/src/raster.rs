@@ -79,7 +79,7 @@ impl Raster {
     pub(crate) fn shrunk(&self, side: u32) -> Self {
         let longest = self.width().max(self.height());
         if longest <= side {
-            return self.mapped(|i| self.bytes()[i]);
+            return Self::from_pixels(self.width(), self.height(), self.bytes());
         }
         let scaled = |length: u32| ((length * side + longest / 2) / longest).max(1);
         self.resized(scaled(self.width()), scaled(self.height()))
@@ -129,12 +129,13 @@ impl Raster {
         let mut depths = Mat::default();
         imgproc::distance_transform_def(&padded, &mut depths, imgproc::DIST_L2, imgproc::DIST_MASK_PRECISE)
             .expect("an 8-bit picture of one channel has distances");
-        let rows = border..depths.rows() - border;
         let columns = border as usize..(depths.cols() - border) as usize;
-        rows.flat_map(|row| {
-            depths.at_row::<f32>(row).expect("distances are 32-bit floats")[columns.clone()].to_vec()
-        })
-        .collect()
+        let mut inner = Vec::with_capacity(self.bytes().len());
+        for row in border..depths.rows() - border {
+            let row = depths.at_row::<f32>(row).expect("distances are 32-bit floats");
+            inner.extend_from_slice(&row[columns.clone()]);
+        }
+        inner
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn segment(picture: &Raster) -> Option<Segmented> {
 
     // Light that leaks into a gap between close fingers lifts it above the edge, but the gap is still a dark line.
     let bridged = picture.bridged((GAP_WINDOW * picture.width().max(picture.height()) as f32) as i32 | 1);
+    let (sharp, bridged) = (picture.bytes(), bridged.bytes());
     let mask = smooth.mapped(|i| {
         let pixel = f32::from(pixels[i]);
         let share = share[i] / 255.0;
@@ -48,7 +49,7 @@ pub(crate) fn segment(picture: &Raster) -> Option<Segmented> {
         let near_skin = (lit[i] + 0.05 * skin) / (share + 0.05);
         let near_background = (all[i] - lit[i] + 0.05 * background) / (1.0 - share + 0.05);
         let edge = near_background + EDGE_SHARE * (near_skin - near_background);
-        let dent = f32::from(bridged.bytes()[i]) - f32::from(picture.bytes()[i]);
+        let dent = f32::from(bridged[i]) - f32::from(sharp[i]);
         let is_gap = dent > GAP_SHARE * (near_skin - near_background);
         if pixel > edge && pixel <= glare && !is_gap { 255 } else { 0 }
     });
