@@ -17,7 +17,7 @@ use made_up_palms::{crops, in_parallel};
 /// People from here on train; calibration and tests use others.
 const FIRST_PERSON: u64 = 5_000_000;
 /// People, with two palms each; mirrored, each palm is one more.
-const PEOPLE: u64 = 1_000;
+const PEOPLE: u64 = 800;
 /// Presentations of each palm.
 const PRESENTATIONS: u64 = 6;
 /// Misalignment of the regions, in those of a typical capture: fitted on worse ones it bears the worst.

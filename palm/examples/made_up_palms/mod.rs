@@ -7,6 +7,9 @@ use volar_palm::roi::{ROI_SIDE, RegionOfInterest};
 use volar_synth::math::Point;
 use volar_synth::{Palm, Presentation};
 
+/// How far cooperative people hold their fingers apart (see `Presentation::spread`).
+const USUAL_SPREAD: f32 = 0.9;
+
 /// `presentations` regions of each of a person's two palms, missed by `misalignment` times what is typical.
 pub(crate) fn crops(person: u64, presentations: u64, misalignment: f32) -> Vec<Vec<RegionOfInterest>> {
     [Position::Left, Position::Right]
@@ -15,6 +18,9 @@ pub(crate) fn crops(person: u64, presentations: u64, misalignment: f32) -> Vec<V
             let side = u64::from(position == Position::Right);
             let crop = |number: u64| {
                 let mut presentation = Presentation::sample((person * 2 + side) * 1_000 + number);
+                // The pipeline's square stays where it is when fingers spread; the one that synth cuts does not.
+                presentation.spread = USUAL_SPREAD;
+                presentation.finger_degrees = [0.0; 5];
                 let miss = &mut presentation.misalignment;
                 miss.shift = Point::new(miss.shift.x * misalignment, miss.shift.y * misalignment);
                 miss.degrees *= misalignment;
