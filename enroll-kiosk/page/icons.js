@@ -46,6 +46,7 @@ const icons = {
   clock: `<circle cx="24" cy="24" r="19"/><path d="M24 13v12l8 5"/>`,
   plug: `<path d="M17 5v10M31 5v10M11 15h26v8a13 13 0 0 1-26 0zM24 36v8"/>`,
   cloud: `<path d="M14 38a9 9 0 0 1-1-18 13 13 0 0 1 24 1 9 9 0 0 1 0 17z"/><path d="M24 25v7"/>`,
+  back: `<path d="M40 24H10M21 12 9 24l12 12"/>`,
   arrow: `<path d="M8 24h30M27 12l12 12-12 12"/>`,
 };
 icons["next-hand"] = icons["wrong-hand"];

@@ -42,6 +42,9 @@ function welcome(state, { act }) {
 
 function notice(state, { act }) {
   const sections = h("div", { class: "sections", tabindex: "0", role: "region" });
+  const reading = h("div", { class: "reading read" }, sections, h("p", { class: "more", "aria-hidden": "true" }, t("notice.more")));
+  const read = () => reading.classList.toggle("read", sections.scrollTop + sections.clientHeight > sections.scrollHeight - 12);
+  sections.addEventListener("scroll", read, { passive: true });
   const release = h("p", { class: "release", id: "release" });
   const agree = button("primary", t("notice.agree"), () => {}, "check", { id: "agree", disabled: true, "aria-describedby": "release" });
   const heading = title(t("notice.title"), { id: "notice-title" });
@@ -51,15 +54,17 @@ function notice(state, { act }) {
     if (!text?.sections) return;
     say(heading, text.title);
     sections.append(
-      ...text.sections.map(({ heading, text }) => h("article", {}, h("h2", {}, heading), h("p", {}, text))),
-      h("p", { class: "version" }, t("notice.version", { version: text.policy_version })));
+      h("div", { class: "columns" },
+        text.sections.map(({ heading, text }) => h("article", {}, h("h2", {}, heading), h("p", {}, text))),
+        h("p", { class: "version" }, t("notice.version", { version: text.policy_version }))));
     say(release, text.release);
+    read();
     agree.disabled = false;
     agree.addEventListener("click", () => act("POST", "/api/session/consent", { accepted: true, text_sha256: text.text_sha256 }));
   });
   return {
     follow: still,
-    element: h("section", { class: "screen notice" }, heading, sections,
+    element: h("section", { class: "screen notice" }, heading, reading,
       h("div", { class: "agree" }, release,
         h("div", { class: "choices" },
           button("secondary", t("notice.decline"), () => act("POST", "/api/session/consent", { accepted: false }), "cross", { id: "disagree" }),
@@ -229,6 +234,6 @@ function declined(state, { act }) {
     element: h("section", { class: "screen declined" },
       title(t("declined.title")), h("p", { class: "lead" }, t("declined.text")),
       h("ol", { class: "list" }, way("card", "declined.way.1"), way("person", "declined.way.2"), way("door", "declined.way.3")),
-      h("div", { class: "choices" }, button("primary", t("action.back"), () => act("DELETE", "/api/session"), "arrow", { id: "done" }))),
+      h("div", { class: "choices" }, button("primary", t("action.back"), () => act("DELETE", "/api/session"), "back", { id: "done" }))),
   };
 }

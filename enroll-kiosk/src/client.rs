@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn what_may_be_tried_again_is_told_from_what_may_not() {
         let unanswered = |status: Status| matches!(CallError::from(status), CallError::Unanswered { .. });
-        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::ResourceExhausted, Code::Unknown, Code::Internal] {
+        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::ResourceExhausted, Code::Unknown, Code::Internal]
+        {
             assert!(unanswered(Status::new(code, "x")), "{code:?}");
         }
         assert!(unanswered(Fault::new(Code::Unavailable, "STORE_UNAVAILABLE", "x").into()));

@@ -13,6 +13,8 @@
 mod answers;
 mod capture;
 mod phase;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -201,9 +203,7 @@ impl Session {
         if self.rules.payment_required {
             return Err(OrderError::PaymentRequired);
         }
-        let Phase::Payment { step, enrollment, .. } = &mut self.phase else {
-            unreachable!("asking() saw the payment")
-        };
+        let Phase::Payment { step, enrollment, .. } = &mut self.phase else { unreachable!("asking() saw the payment") };
         *step = PaymentStep::Binding(begun);
         let effect = Effect::Bind(*enrollment, None);
         self.effects.push(effect);
@@ -252,10 +252,8 @@ impl Session {
 
     /// Seconds left before an abandoned session ends, once they are few.
     pub fn countdown(&self, now: Timestamp) -> Option<u64> {
-        let over = matches!(
-            self.phase,
-            Phase::Welcome | Phase::Result { .. } | Phase::Removed { .. } | Phase::Declined
-        );
+        let over =
+            matches!(self.phase, Phase::Welcome | Phase::Result { .. } | Phase::Removed { .. } | Phase::Declined);
         let left = Duration::from_secs(self.rules.session.idle_seconds).saturating_sub(now.since(self.active_at));
         let seconds = left.as_millis().div_ceil(1_000) as u64;
         (!over && seconds <= self.rules.session.countdown_seconds).then_some(seconds)

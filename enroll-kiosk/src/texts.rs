@@ -94,7 +94,8 @@ mod tests {
     fn languages_differ() {
         // A key copied without being translated is the mistake that completeness does not see.
         let (english, french, german) = (Language::En.texts(), Language::Fr.texts(), Language::De.texts());
-        let same = |other: &BTreeMap<String, String>| english.iter().filter(|(key, text)| other[*key] == **text).count();
+        let same =
+            |other: &BTreeMap<String, String>| english.iter().filter(|(key, text)| other[*key] == **text).count();
         assert!(same(&french) * 20 < english.len(), "{} French texts are English", same(&french));
         assert!(same(&german) * 20 < english.len(), "{} German texts are English", same(&german));
     }

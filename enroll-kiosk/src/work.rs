@@ -297,4 +297,3 @@ impl Job {
         Self { over: self.kiosk.parts.shutdown.clone(), ..self }
     }
 }
-
