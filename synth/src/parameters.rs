@@ -23,8 +23,8 @@ pub const PALM_SQUARE_GAP: f32 = 0.2;
 /// Standard deviation of a hand's overall size about the average of 1 (both sexes together).
 pub(crate) const SIZE_DEVIATION: f32 = 0.05;
 
-/// The average fingers, thumb first. Phalanx proportions after Buryanov & Kotiuk (2010); widths at the joints after
-/// ANSUR II's index and middle finger breadths.
+/// The average fingers, thumb first: close to the phalanx proportions of Buryanov & Kotiuk (2010), and to breadths at
+/// the joints in ANSUR II. Fingers narrow at their base, which keeps the webs open when fingers are held apart.
 pub(crate) const FINGERS: [FingerShape; 5] = [
     FingerShape {
         joint: Point::new(26.0, 44.0),
