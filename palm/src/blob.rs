@@ -67,8 +67,9 @@ pub(crate) fn blobs(mask: &Raster) -> Vec<Blob> {
 }
 
 fn blob(mask: &Raster, contours: &Vector<Vector<core::Point>>, i: usize) -> Blob {
-    let mut filled = Mat::new_rows_cols_with_default(mask.mat().rows(), mask.mat().cols(), core::CV_8UC1, Scalar::all(0.0))
-        .expect("a mask of the picture's size fits in memory");
+    let mut filled =
+        Mat::new_rows_cols_with_default(mask.mat().rows(), mask.mat().cols(), core::CV_8UC1, Scalar::all(0.0))
+            .expect("a mask of the picture's size fits in memory");
     let white = Scalar::all(255.0);
     imgproc::draw_contours(
         &mut filled,

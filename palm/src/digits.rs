@@ -17,8 +17,6 @@ pub(crate) struct Digit {
     pub(crate) from: usize,
     /// Its tip.
     pub(crate) tip: usize,
-    /// From the middle of its base to its tip.
-    pub(crate) length: f32,
 }
 
 /// The digits of a hand in the order in which its contour passes them.
@@ -52,7 +50,7 @@ fn digit(indices: &[usize], area: f32, blob: &Blob, contour: &Contour) -> Option
     let fits = length >= DIGIT_LENGTH_MIN * blob.radius && slenderness >= DIGIT_SLENDERNESS_MIN;
     // A forearm that ends in a point, or clutter that touches it, may reach inwards; a digit never does.
     let outwards = (contour.at(from + tip) - blob.centre).length() > (base - blob.centre).length();
-    (fits && outwards).then_some(Digit { from, tip: (from + tip) % contour.len(), length })
+    (fits && outwards).then_some(Digit { from, tip: (from + tip) % contour.len() })
 }
 
 /// First index and number of steps of the shortest stretch of a closed contour that holds all `indices` (ascending).
@@ -82,15 +80,9 @@ fn pieces(blob: &Blob) -> Pieces {
 
 fn label(cut: &Raster) -> Pieces {
     let (mut labels, mut stats, mut centroids) = (Mat::default(), Mat::default(), Mat::default());
-    let count = imgproc::connected_components_with_stats(
-        cut.mat(),
-        &mut labels,
-        &mut stats,
-        &mut centroids,
-        4,
-        core::CV_32S,
-    )
-    .expect("an 8-bit picture of one channel has components");
+    let count =
+        imgproc::connected_components_with_stats(cut.mat(), &mut labels, &mut stats, &mut centroids, 4, core::CV_32S)
+            .expect("an 8-bit picture of one channel has components");
     let area = |piece| *stats.at_2d::<i32>(piece, imgproc::CC_STAT_AREA).expect("a row for each piece") as f32;
     Pieces {
         labels: labels.data_typed::<i32>().expect("asked for 32-bit labels").to_vec(),

@@ -15,8 +15,6 @@ use crate::valleys::{bottom, deepest, tangent};
 pub(crate) struct Layout {
     /// Tips: thumb, index, middle, ring, little.
     pub(crate) tips: [Point; 5],
-    /// Lengths of the same.
-    pub(crate) lengths: [f32; 5],
     /// Valleys: thumb-index, index-middle, middle-ring, ring-little.
     pub(crate) valleys: [Point; 4],
     /// From the index-middle to the ring-little valley, of length one.
@@ -60,7 +58,6 @@ fn reading(blob: &Blob, contour: &Contour, run: [Digit; 5], reversed: bool) -> O
     let middle_ring = bottom(&gaps[2], wrist, 0.0)?;
     let layout = Layout {
         tips: run.map(|digit| contour.at(digit.tip)),
-        lengths: run.map(|digit| digit.length),
         valleys: [deepest(&gaps[0], centre)?, index_middle, middle_ring, ring_little],
         across,
         wrist,
@@ -111,9 +108,10 @@ impl Layout {
             tips[4].x,
             tips[4].y,
         ];
-        let deviations = measured.iter().zip(&PROPORTIONS).map(|(measured, Proportion { mean, deviation })| {
-            (measured - mean) / deviation
-        });
+        let deviations = measured
+            .iter()
+            .zip(&PROPORTIONS)
+            .map(|(measured, Proportion { mean, deviation })| (measured - mean) / deviation);
         let mut sum = 0.0;
         for deviation in deviations {
             if deviation.abs() > 4.0 {

@@ -126,7 +126,7 @@ pub(crate) const EDGES_MIN: usize = 12;
 /// Hands with edges less sudden move.
 pub(crate) const SHARPNESS_MIN: f32 = 0.3;
 /// Hands that fit average proportions worse are tilted.
-pub(crate) const MISFIT_MAX: f32 = 0.9;
+pub(crate) const MISFIT_MAX: f32 = 1.1;
 /// Least share of the palm square's edge on the hand; a spread thumb leaves a gap.
 pub(crate) const ON_HAND_MIN: f32 = 0.6;
 /// Greatest change of light across the palm.

@@ -10,8 +10,8 @@ use crate::guidance::Guidance;
 use crate::layout::Layout;
 use crate::outline::Point;
 use crate::parameters::{
-    BRIGHT_CLIPPED, CLIPPED, CONTRAST_MIN, EDGE_DIRECTIONS, EDGE_REACH, EDGES_MIN, GRADIENT_MAX, MARKS, MISFIT_MAX, ON_HAND_MIN, SHARPNESS_MIN,
-    SIDE_PIXELS_MIN, SIDE_SHARE_MAX, SIDE_SHARE_MIN, TIPS_CUT_MAX,
+    BRIGHT_CLIPPED, CLIPPED, CONTRAST_MIN, EDGE_DIRECTIONS, EDGE_REACH, EDGES_MIN, GRADIENT_MAX, MARKS, MISFIT_MAX,
+    ON_HAND_MIN, SHARPNESS_MIN, SIDE_PIXELS_MIN, SIDE_SHARE_MAX, SIDE_SHARE_MIN, TIPS_CUT_MAX,
 };
 use crate::raster::Raster;
 use crate::roi::{PALM_SIDE, ROI_MARGIN, RegionOfInterest};
@@ -37,8 +37,6 @@ pub(crate) struct Measures {
     pub(crate) clipped: f32,
     /// Change of light from one side of the palm to the other, as a share of the light.
     pub(crate) gradient: f32,
-    /// Length of the middle finger in valley lines.
-    pub(crate) fingers: f32,
     /// How sudden the hand's edge is, 0 (smeared) to 1; where it is least so.
     pub(crate) sharpness: f32,
     /// Deviation from average proportions.
@@ -64,7 +62,6 @@ pub(crate) fn measure(
     });
     let in_frame = |p: &Point| p.x >= 0.0 && p.y >= 0.0 && p.x <= width - 1.0 && p.y <= height - 1.0;
     let cut = |p: &&Point| p.x < 3.0 || p.y < 3.0 || p.x > width - 4.0 || p.y > height - 4.0;
-    let tip = layout.own(layout.tips[2]);
     Measures {
         side_pixels: square.side() * scale,
         side_share: square.side() / width.min(height),
@@ -74,7 +71,6 @@ pub(crate) fn measure(
         contrast: segmented.skin - segmented.background,
         clipped: clipped(region),
         gradient: gradient(region),
-        fingers: -tip.y,
         sharpness: sharpness(working, contour),
         misfit: layout.misfit,
     }

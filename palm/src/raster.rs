@@ -56,10 +56,6 @@ impl Raster {
         self.0.data_bytes().expect("a raster is continuous")
     }
 
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        self.0.data_bytes_mut().expect("a raster is continuous")
-    }
-
     /// The same size, each pixel made by `make` of its place in [`Raster::bytes`].
     pub(crate) fn mapped(&self, make: impl FnMut(usize) -> u8) -> Self {
         let pixels: Vec<u8> = (0..self.bytes().len()).map(make).collect();

@@ -19,11 +19,7 @@ pub(crate) fn deepest(stretch: &[Point], centre: Point) -> Option<Point> {
 ///
 /// Along the tangent each is the middle between the valley's two sides a little above its bottom, because a flat
 /// bottom does not tell where its middle is.
-pub(crate) fn tangent(
-    stretches: [&[Point]; 2],
-    approximate: [Point; 2],
-    centre: Point,
-) -> Option<[Point; 2]> {
+pub(crate) fn tangent(stretches: [&[Point]; 2], approximate: [Point; 2], centre: Point) -> Option<[Point; 2]> {
     let mut valleys = approximate;
     for _ in 0..TANGENT_ROUNDS {
         let line = valleys[1] - valleys[0];

@@ -152,10 +152,7 @@ mod tests {
     #[test]
     fn what_cannot_be_shown_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert!(matches!(
-            Folder::open(folder.path(), 25.0, true, clock()),
-            Err(SensorError::EmptyFolder { .. })
-        ));
+        assert!(matches!(Folder::open(folder.path(), 25.0, true, clock()), Err(SensorError::EmptyFolder { .. })));
         assert!(matches!(
             Folder::open(&folder.path().join("nowhere"), 25.0, true, clock()),
             Err(SensorError::Unreadable { .. })

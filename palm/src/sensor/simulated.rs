@@ -75,12 +75,8 @@ mod tests {
     fn the_stage_decides_and_time_starts_with_each_scene() {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_milliseconds(5_000)));
         let mut sensor = Simulated::open(1, 320, 240, 120.0, clock.clone()).expect("a fair size");
-        let hand = volar_synth::Scene::Hand {
-            person: 3,
-            position: Position::Left,
-            sample: 0,
-            condition: Condition::Good,
-        };
+        let hand =
+            volar_synth::Scene::Hand { person: 3, position: Position::Left, sample: 0, condition: Condition::Good };
         let bright = |frame: &Frame| frame.pixels().iter().filter(|&&pixel| pixel > 60).count();
         let empty = bright(&sensor.next_frame().expect("a frame"));
         sensor.stage().set(Scene::Simulated(hand));

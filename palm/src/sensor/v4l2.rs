@@ -106,9 +106,7 @@ fn fourcc(format: PixelFormat) -> i32 {
 fn frame(delivered: Mat, format: PixelFormat, captured_at: Timestamp, sequence: u64) -> Result<Frame, FrameError> {
     let (width, height) = (delivered.cols().max(0) as u32, delivered.rows().max(0) as u32);
     match (format, delivered.typ()) {
-        (PixelFormat::Mjpeg, core::CV_8UC1) => {
-            Frame::decode(Raster::new(delivered).bytes(), captured_at, sequence)
-        }
+        (PixelFormat::Mjpeg, core::CV_8UC1) => Frame::decode(Raster::new(delivered).bytes(), captured_at, sequence),
         (PixelFormat::Grey, core::CV_8UC1) => {
             Frame::new(width, height, Raster::new(delivered).bytes().to_vec(), captured_at, sequence)
         }

@@ -34,10 +34,10 @@ impl Video {
     /// The next picture, or none at the end of the file.
     fn picture(&mut self) -> Result<Option<Raster>, SensorError> {
         let mut colour = Mat::default();
-        let more = self.capture.read(&mut colour).map_err(|error| SensorError::Driver {
-            sensor: self.description(),
-            reason: error.message,
-        })?;
+        let more = self
+            .capture
+            .read(&mut colour)
+            .map_err(|error| SensorError::Driver { sensor: self.description(), reason: error.message })?;
         Ok((more && !colour.empty()).then(|| Raster::from_colour(colour)))
     }
 }
