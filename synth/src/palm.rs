@@ -9,7 +9,7 @@ use crate::parameters::CONTRAST;
 use crate::presentation::Presentation;
 use crate::skin::{HandSkin, Look};
 
-/// A person's left or right palm. Making one takes some 50 ms on one core; keep it while rendering its presentations.
+/// A person's left or right palm. Making one takes some 60 ms on one core; keep it while rendering its presentations.
 pub struct Palm {
     pub(crate) person: u64,
     pub(crate) position: Position,

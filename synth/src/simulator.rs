@@ -22,7 +22,7 @@ use crate::truth::HandTruth;
 /// A near-infrared camera that looks at made-up hands. Deterministic: the same size, seed, mounting, scene and time
 /// give the same pixels on every machine.
 ///
-/// The first frame of a hand makes its palm (some 100 ms); those after it take a few milliseconds.
+/// The first frame of a hand makes its palm (some 150 ms); those after it take a few milliseconds.
 pub struct Simulator {
     width: usize,
     height: usize,
