@@ -204,9 +204,7 @@ fn probe(mut wire: v1::Probe) -> Result<Probe, MessageError> {
         Ok(Probe {
             embedding: ProtectedEmbedding::from_untrusted(&wire.embedding)
                 .map_err(|source| template("probe.embedding", source))?,
-            codes: codes
-                .collect::<Result<_, _>>()
-                .map_err(|source| template("probe.orientation_codes", source))?,
+            codes: codes.collect::<Result<_, _>>().map_err(|source| template("probe.orientation_codes", source))?,
             quality: Quality::new(wire.quality).map_err(|source| template("probe.quality", source))?,
         })
     };
@@ -242,4 +240,3 @@ fn milliseconds(duration: Duration) -> u64 {
     // Rounded up: a caller who waits this long must find the door open.
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
-

@@ -181,9 +181,11 @@ mod tests {
     /// A score of about `decades`, got the only way there is: from comparisons.
     fn score(decades: f32) -> Score {
         let model = testing::score_model();
-        let steps = (0..4_000).map(|step| model.fused(step as f32 / 2_000.0 - 1.0, model.distance_mean as f32));
+        // From agreeing in nothing to agreeing in everything.
+        let agreeing = |share: f32| model.fused(share, model.distance_mean as f32 * (1.0 - share));
+        let steps = (0..40_000).map(|step| agreeing(step as f32 / 40_000.0));
         let near = |score: &Score| (score.value() - decades).abs();
-        steps.min_by(|a, b| near(a).total_cmp(&near(b))).expect("four thousand scores")
+        steps.min_by(|a, b| near(a).total_cmp(&near(b))).expect("forty thousand scores")
     }
 
     fn outcome(admit: f32, step_up: f32, scores: &[f32]) -> (&'static str, Reason) {
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn thresholds_grow_with_the_gallery() {
         let (policy, model) = (DecisionPolicy::default(), testing::score_model());
-        let sizes = [1, 10, 1_000, 10_000].map(|palms| policy.thresholds(&model, palms));
+        let sizes = [1_000, 10_000, 100_000].map(|palms| policy.thresholds(&model, palms));
         assert!(sizes.windows(2).all(|pair| pair[0].admit < pair[1].admit && pair[0].step_up < pair[1].step_up));
         assert!(sizes.iter().all(|thresholds| thresholds.step_up < thresholds.admit));
     }

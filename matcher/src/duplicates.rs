@@ -130,12 +130,7 @@ async fn deliver(client: &mut TemplateFeedClient<Channel>, request: ReportVerdic
 /// Waits that double from the shortest to the longest, shaken so that matchers do not come all at once.
 pub(crate) fn waits() -> impl Iterator<Item = Duration> {
     let (shortest, longest) = FOLLOW_AGAIN;
-    ExponentialBuilder::new()
-        .with_min_delay(shortest)
-        .with_max_delay(longest)
-        .without_max_times()
-        .with_jitter()
-        .build()
+    ExponentialBuilder::new().with_min_delay(shortest).with_max_delay(longest).without_max_times().with_jitter().build()
 }
 
 /// Whether the same call may succeed later. Codes that say "this call is wrong" do not change with time.

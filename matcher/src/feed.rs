@@ -193,8 +193,7 @@ impl Follower {
         let (ready, readiness) = watch::channel(false);
         let id = Arc::new(id);
         let acknowledger = Acknowledger::start(channel.clone(), id.clone());
-        let follower =
-            Self { id, own_name, gallery, tickets, channel, acknowledger, ready, feed: None, applied: 0 };
+        let follower = Self { id, own_name, gallery, tickets, channel, acknowledger, ready, feed: None, applied: 0 };
         (follower, readiness)
     }
 
@@ -231,8 +230,8 @@ impl Follower {
     /// One stream, to its end.
     async fn follow(&mut self) -> Result<std::convert::Infallible, FeedError> {
         let request = FollowRequest { gallery: self.id.to_string(), from_sequence: self.applied + 1 };
-        let mut client = TemplateFeedClient::new(self.channel.clone())
-            .max_decoding_message_size(volar_proto::MESSAGE_BYTES_MAX);
+        let mut client =
+            TemplateFeedClient::new(self.channel.clone()).max_decoding_message_size(volar_proto::MESSAGE_BYTES_MAX);
         let begin = async {
             let mut stream = client.follow(request).await?.into_inner();
             let first = self.next(&mut stream).await?;
@@ -334,8 +333,7 @@ impl Follower {
         metrics::gauge!("volar_matcher_feed_sequence", "gallery" => gallery.clone()).set(self.applied as f64);
         metrics::gauge!("volar_matcher_feed_lag", "gallery" => gallery.clone())
             .set(known.saturating_sub(self.applied) as f64);
-        metrics::gauge!("volar_matcher_palms", "gallery" => gallery.clone(), "standing" => "active")
-            .set(active as f64);
+        metrics::gauge!("volar_matcher_palms", "gallery" => gallery.clone(), "standing" => "active").set(active as f64);
         metrics::gauge!("volar_matcher_palms", "gallery" => gallery, "standing" => "waiting").set(waiting as f64);
     }
 }

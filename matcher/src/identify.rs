@@ -136,14 +136,16 @@ impl Matcher {
         })?;
         let protection = served.gallery.protection().filter(|_| *served.ready.borrow()).ok_or_else(not_ready)?;
         if call.generation != protection.generation {
-            let message = "the probe is protected under another key than the gallery; call GetProtection and capture again";
+            let message =
+                "the probe is protected under another key than the gallery; call GetProtection and capture again";
             return Err(Fault::new(Code::FailedPrecondition, "PROTECTION_GENERATION_MISMATCH", message)
                 .with("generation", protection.generation));
         }
         if call.model != protection.model.model {
             let message = "the probe comes from another template model than the gallery; update the device's software";
-            return Err(Fault::new(Code::FailedPrecondition, "MODEL_MISMATCH", message)
-                .with("model", &protection.model.model));
+            return Err(
+                Fault::new(Code::FailedPrecondition, "MODEL_MISMATCH", message).with("model", &protection.model.model)
+            );
         }
         Ok(served.gallery.clone())
     }

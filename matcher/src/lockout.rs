@@ -226,12 +226,12 @@ mod tests {
     enum Step {
         Fail,
         Succeed,
-        StepUp,
+        Undecided,
         Wait(u64),
         Back(u64),
         Locked(u64),
     }
-    use Step::{Back, Fail, Locked, StepUp, Succeed, Wait};
+    use Step::{Back, Fail, Locked, Succeed, Undecided, Wait};
 
     fn tell(story: &[Step]) {
         let (lockout, clock) = lockout();
@@ -241,7 +241,7 @@ mod tests {
             match step {
                 Fail => allowed().failed(),
                 Succeed => allowed().succeeded(),
-                StepUp => drop(allowed()),
+                Undecided => drop(allowed()),
                 Wait(seconds) => clock.advance(Duration::from_secs(*seconds)),
                 Back(seconds) => {
                     let now = clock.now().unix_milliseconds();
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_no_failure_does_not_count() {
-        tell(&[Fail, Fail, Fail, Fail, StepUp, StepUp, StepUp, Fail, Locked(30)]);
+        tell(&[Fail, Fail, Fail, Fail, Undecided, Undecided, Undecided, Fail, Locked(30)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 use volar_proto::v1::identification_service_server::IdentificationServiceServer;
 use volar_service::access::AccessTable;
 use volar_service::cli::{Context, Exit};
@@ -62,7 +63,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         replays: Replays::default(),
         pool: SearchPool::new(threads, config.search.queue).map_err(Exit::unavailable)?,
         clock,
-        randomness: Arc::new(SystemRandomness::default()),
+        randomness: Arc::new(SystemRandomness),
     });
 
     let service = IdentificationServiceServer::new(ArcMatcher(matcher))
@@ -70,6 +71,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         .max_encoding_message_size(volar_proto::MESSAGE_BYTES_MAX);
     let health = server.health();
     let shutdown = context.shutdown.clone();
+    say(&health, false).await;
     context.announce(server.address()).map_err(Exit::unavailable)?;
     let following = join_all(followers.into_iter().map(|follower| tokio::spawn(follower.run(shutdown.clone()))));
     let telling = tokio::spawn(tell_health(health, readiness, shutdown.clone()));
@@ -83,15 +85,13 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
 
 /// Serving as soon as every gallery is ready; not serving while one starts over, and from shutdown on.
 async fn tell_health(
-    health: tonic_health::server::HealthReporter,
+    health: HealthReporter,
     mut readiness: Vec<tokio::sync::watch::Receiver<bool>>,
     shutdown: CancellationToken,
 ) {
     loop {
         let ready = !shutdown.is_cancelled() && readiness.iter_mut().all(|ready| *ready.borrow_and_update());
-        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        health.set_service_status("", status).await;
-        health.set_service_status(IdentificationServiceServer::<ArcMatcher>::NAME, status).await;
+        say(&health, ready).await;
         if shutdown.is_cancelled() {
             return;
         }
@@ -101,4 +101,10 @@ async fn tell_health(
             () = shutdown.cancelled() => {}
         }
     }
+}
+
+async fn say(health: &HealthReporter, ready: bool) {
+    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    health.set_service_status("", status).await;
+    health.set_service_status(IdentificationServiceServer::<ArcMatcher>::NAME, status).await;
 }

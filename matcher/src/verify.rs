@@ -32,9 +32,8 @@ pub fn candidates(model: &ScoreModel, probe: &Probe, hits: &[Hit<'_>]) -> Vec<Ca
     let mut candidates: Vec<Candidate> =
         best.into_iter().map(|(subject, score)| Candidate { subject, score }).collect();
     // Equal scores in a fixed order, so that a repeat gets the same answer.
-    candidates.sort_unstable_by(|a, b| {
-        b.score.value().total_cmp(&a.score.value()).then_with(|| a.subject.cmp(&b.subject))
-    });
+    candidates
+        .sort_unstable_by(|a, b| b.score.value().total_cmp(&a.score.value()).then_with(|| a.subject.cmp(&b.subject)));
     candidates
 }
 

@@ -18,11 +18,7 @@ fn activated() -> Change {
 
 /// A world whose vault has enrolled and activated `templates`; the matcher has not been let near it yet if `script`
 /// makes a first stream of these events.
-async fn scripted(
-    seed: u64,
-    count: u32,
-    script: impl FnOnce(&[Item]) -> Vec<Item>,
-) -> (World, Vec<Template>) {
+async fn scripted(seed: u64, count: u32, script: impl FnOnce(&[Item]) -> Vec<Item>) -> (World, Vec<Template>) {
     let mut world = World::new(seed).await;
     world.becomes_ready().await;
     // Cut the line, and play the script when the matcher comes again.
@@ -55,7 +51,8 @@ async fn all_admitted(world: &World, templates: &[Template]) {
 
 #[tokio::test]
 async fn a_gap_is_noticed_and_closed() {
-    let (world, templates) = scripted(40, 3, |events| vec![events[0].clone(), events[1].clone(), events[3].clone()]).await;
+    let (world, templates) =
+        scripted(40, 3, |events| vec![events[0].clone(), events[1].clone(), events[3].clone()]).await;
     all_admitted(&world, &templates).await;
     assert_eq!(world.vault.books().follows, [1, 3], "again from the last good one");
 }
@@ -126,7 +123,11 @@ async fn events_that_do_not_fit_what_came_before_are_not_taken() {
         let (world, templates) = scripted(seed, 2, |events| {
             // Enrolled twice, or activated and never enrolled.
             let Item::Event(first) = events[0].clone() else { panic!("an event") };
-            let bad = if number == 1 { event(3, subject(1), first.change.expect("set")) } else { event(3, strange, activated()) };
+            let bad = if number == 1 {
+                event(3, subject(1), first.change.expect("set"))
+            } else {
+                event(3, strange, activated())
+            };
             vec![events[0].clone(), events[1].clone(), Item::Event(bad)]
         })
         .await;

@@ -3,6 +3,7 @@
 mod answers;
 mod changing;
 mod following;
+mod process;
 mod refusals;
 mod vault;
 mod verdicts;

@@ -16,8 +16,10 @@ async fn each_role_has_its_purpose() {
         for purpose in [v1::Purpose::Admission, v1::Purpose::Withdrawal] {
             let mut request = world.request(&anna, "a");
             request.purpose = purpose.into();
-            let allowed =
-                matches!((role, purpose), (Role::Gate, v1::Purpose::Admission) | (Role::Kiosk, v1::Purpose::Withdrawal));
+            let allowed = matches!(
+                (role, purpose),
+                (Role::Gate, v1::Purpose::Admission) | (Role::Kiosk, v1::Purpose::Withdrawal)
+            );
             let outcome = world.matcher.identify(peer(role), request).await;
             match outcome {
                 Ok(answer) => assert!(allowed && answer.ticket.is_some(), "{role} {purpose:?}"),

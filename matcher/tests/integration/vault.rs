@@ -95,8 +95,7 @@ impl Vault {
         let listener = TcpListener::bind(self.address).await.expect("a free port");
         self.address = listener.local_addr().expect("bound");
         let stopping = CancellationToken::new();
-        let feed =
-            Feed { books: self.books.clone(), changed: self.changed.subscribe(), stopping: stopping.clone() };
+        let feed = Feed { books: self.books.clone(), changed: self.changed.subscribe(), stopping: stopping.clone() };
         let stopped = stopping.clone().cancelled_owned();
         let task = tokio::spawn(async move {
             let server = Server::builder().add_service(TemplateFeedServer::new(feed));

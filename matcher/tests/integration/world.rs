@@ -95,11 +95,8 @@ impl World {
 
     /// Enrols a palm with a verdict wanted and waits until it took effect.
     pub(crate) async fn enroll(&self, number: u32, template: &Template) -> SubjectId {
-        let sequence = self.vault.enroll(
-            subject(number),
-            &[self.palms.reference(template)],
-            &self.palms.probe(template),
-        );
+        let sequence =
+            self.vault.enroll(subject(number), &[self.palms.reference(template)], &self.palms.probe(template));
         self.took_effect(sequence).await;
         subject(number)
     }
