@@ -130,10 +130,11 @@ impl Agent {
                 }
                 self.parts.watch.rearm();
             }
-            if let Some(guidance) = visit.guidance.settle(look.guidance, Instant::now()) {
+            let change = visit.guidance.settle(look.guidance, Instant::now());
+            self.parts.display.guide(visit.guidance.shown().flatten(), look.progress);
+            if let Some(guidance) = change {
                 self.parts.act.tell(What::Guidance { guidance });
             }
-            self.parts.display.guide(visit.guidance.shown().flatten(), look.progress);
         }
         None
     }

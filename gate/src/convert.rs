@@ -60,7 +60,7 @@ pub(crate) fn request(
     }
 }
 
-/// Wipes the template in a call that has been sent.
+/// Wipes the template in a call that has been kept for repeats. (What tonic sent, it has copied and freed.)
 pub(crate) fn wipe(request: &mut v1::IdentifyRequest) {
     if let Some(probe) = &mut request.probe {
         probe.embedding.zeroize();

@@ -19,7 +19,7 @@ const STILL: u32 = 4;
 
 /// What is in front of the sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub(crate) enum Sight {
     Nothing,
     /// Held well: captured once, until rearmed.
     StillHand,
@@ -32,15 +32,15 @@ pub enum Sight {
 
 /// Says what is in front of the sensor.
 #[derive(Clone)]
-pub struct Stand(Arc<Mutex<Sight>>);
+pub(crate) struct Stand(Arc<Mutex<Sight>>);
 
 impl Stand {
-    pub fn show(&self, sight: Sight) {
+    pub(crate) fn show(&self, sight: Sight) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sight;
     }
 }
 
-pub struct Scripted {
+pub(crate) struct Scripted {
     sight: Arc<Mutex<Sight>>,
     present: bool,
     still: u32,
@@ -48,7 +48,7 @@ pub struct Scripted {
     frames: u32,
 }
 
-pub fn scripted() -> (Scripted, Stand) {
+pub(crate) fn scripted() -> (Scripted, Stand) {
     let sight = Arc::new(Mutex::new(Sight::Nothing));
     (Scripted { sight: sight.clone(), present: false, still: 0, captured: false, frames: 0 }, Stand(sight))
 }

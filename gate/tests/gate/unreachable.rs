@@ -1,10 +1,8 @@
 //! A matcher that goes away, comes back, dawdles or refuses.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::{Gate, Reply, Setting, Sight};
+use crate::support::{Gate, Reply, Setting, Sight};
 use tonic::Code;
 use volar_gate::config::{OnAdmitConfig, WhenUnreachable};
 use volar_gate::screen::Screen;

@@ -11,12 +11,12 @@ use volar_proto::v1::*;
 use volar_service::fault::Fault;
 
 /// Somebody enrolled.
-pub const SUBJECT: &str = "3f2b8c1e-5d0a-4f6b-9c7d-2e1f0a9b8c7d";
+pub(crate) const SUBJECT: &str = "3f2b8c1e-5d0a-4f6b-9c7d-2e1f0a9b8c7d";
 /// A ticket: base64url of some bytes.
-pub const TICKET: &str = "-_8BAgME";
+pub(crate) const TICKET: &str = "-_8BAgME";
 
 #[derive(Clone, Default)]
-pub struct Vault(Arc<Mutex<Memory>>);
+pub(crate) struct Vault(Arc<Mutex<Memory>>);
 
 #[derive(Default)]
 struct Memory {
@@ -27,7 +27,7 @@ struct Memory {
 
 impl Vault {
     /// Idempotency ids of every call of a kind, in order.
-    pub fn calls(&self, kind: &str) -> Vec<String> {
+    pub(crate) fn calls(&self, kind: &str) -> Vec<String> {
         self.memory().calls.iter().filter(|call| call.0 == kind).map(|call| call.1.clone()).collect()
     }
 

@@ -1,10 +1,8 @@
 //! The agent, from a hand to a decision.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::{Gate, Reply, Setting, Sight};
+use crate::support::{Gate, Reply, Setting, Sight};
 use volar_gate::screen::Screen;
 use volar_palm::guidance::Guidance;
 use volar_proto::v1::{Decision, Purpose};

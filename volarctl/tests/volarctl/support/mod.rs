@@ -19,7 +19,7 @@ use volar_service::system::SystemClock;
 use volar_service::tls::TlsConfig;
 use volarctl::certificate::{Authority, Request, Validity};
 
-pub use vault::{SUBJECT, TICKET, Vault};
+pub(crate) use vault::{SUBJECT, TICKET, Vault};
 
 const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.AdminService/GetStatus", &[Role::Operator]),
@@ -30,14 +30,14 @@ const ACCESS: AccessTable = AccessTable::new(&[
 ]);
 
 /// Fake servers, and a configuration that knows them.
-pub struct Installation {
+pub(crate) struct Installation {
     folder: tempfile::TempDir,
-    pub vault: Vault,
+    pub(crate) vault: Vault,
     _stop: DropGuard,
 }
 
 impl Installation {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         issue_certificates(folder.path());
         let stop = CancellationToken::new();
@@ -55,34 +55,34 @@ impl Installation {
         Self { folder, vault, _stop: stop.drop_guard() }
     }
 
-    pub fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().expect("UTF-8").to_owned()
     }
 
     /// With `--json`.
-    pub async fn run(&self, arguments: &[&str]) -> Said {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Said {
         self.run_with_input(arguments, "").await
     }
 
-    pub async fn run_owned(&self, arguments: Vec<&'static str>) -> Said {
+    pub(crate) async fn run_owned(&self, arguments: Vec<&'static str>) -> Said {
         self.run(&arguments).await
     }
 
-    pub async fn run_with_input(&self, arguments: &[&str], input: &str) -> Said {
+    pub(crate) async fn run_with_input(&self, arguments: &[&str], input: &str) -> Said {
         let config = self.file("volarctl.toml");
         let all = [&["--config", &config, "--json"], arguments].concat();
         said(&all, input).await
     }
 
     /// Without.
-    pub async fn run_for_people(&self, arguments: &[&str]) -> Said {
+    pub(crate) async fn run_for_people(&self, arguments: &[&str]) -> Said {
         let config = self.file("volarctl.toml");
         said(&[&["--config", &config], arguments].concat(), "").await
     }
 }
 
 /// Without a configuration.
-pub async fn volarctl(arguments: &[&str]) -> Said {
+pub(crate) async fn volarctl(arguments: &[&str]) -> Said {
     said(arguments, "").await
 }
 
@@ -99,29 +99,29 @@ async fn said(arguments: &[&str], input: &str) -> Said {
 }
 
 /// What `volarctl` said.
-pub struct Said(Output);
+pub(crate) struct Said(Output);
 
 impl Said {
-    pub fn code(&self) -> Option<i32> {
+    pub(crate) fn code(&self) -> Option<i32> {
         self.0.status.code()
     }
 
     /// The one document on standard output, of a command that ended with `code`.
-    pub fn json(&self, code: i32) -> Value {
+    pub(crate) fn json(&self, code: i32) -> Value {
         assert_eq!(self.code(), Some(code), "{}", self.errors());
         serde_json::from_slice(&self.0.stdout).expect("exactly one JSON document")
     }
 
     /// The reason of a failure.
-    pub fn error(&self, code: i32) -> String {
+    pub(crate) fn error(&self, code: i32) -> String {
         self.json(code)["error"]["reason"].as_str().expect("a reason").to_owned()
     }
 
-    pub fn errors(&self) -> String {
+    pub(crate) fn errors(&self) -> String {
         String::from_utf8_lossy(&self.0.stderr).into_owned()
     }
 
-    pub fn everything(&self) -> String {
+    pub(crate) fn everything(&self) -> String {
         String::from_utf8_lossy(&self.0.stdout).into_owned() + &self.errors()
     }
 }

@@ -1,9 +1,7 @@
 //! Subjects, reviews, claims and status, by the real binary against fake servers over mutual TLS.
 
-mod support;
-
+use crate::support::{self, Installation, SUBJECT, TICKET};
 use serde_json::Value;
-use support::{Installation, SUBJECT, TICKET};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_goes_through_every_page_of_every_gallery() {

@@ -18,13 +18,13 @@ use volar_proto::v1::protection_service_server::{ProtectionService, ProtectionSe
 use volar_proto::v1::{Decision, GetProtectionRequest, GetProtectionResponse, IdentifyRequest, IdentifyResponse};
 use volar_service::fault::Fault;
 
-pub const MODEL: &str = "oriented-filters-1";
+pub(crate) const MODEL: &str = "oriented-filters-1";
 /// The sealed ticket of every admission: `AQIDBA` in base64url.
-pub const TICKET: [u8; 4] = [1, 2, 3, 4];
+pub(crate) const TICKET: [u8; 4] = [1, 2, 3, 4];
 
 /// What the matcher answers.
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     Admit,
     Decide(Decision, &'static str, u64),
     Fail(Code, &'static str),
@@ -50,7 +50,7 @@ impl Shared {
     }
 }
 
-pub struct Servers {
+pub(crate) struct Servers {
     shared: Shared,
     matcher: SocketAddr,
     vault: SocketAddr,
@@ -58,7 +58,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let shared = Shared::default();
         shared.script().generation = 1;
         let (vault_listener, vault) = listen("127.0.0.1:0".parse().expect("an address")).await;
@@ -72,7 +72,7 @@ impl Servers {
     }
 
     /// Starts the matcher, at the address that it had.
-    pub async fn start_matcher(&mut self) {
+    pub(crate) async fn start_matcher(&mut self) {
         let (listener, address) = listen(self.matcher).await;
         self.matcher = address;
         let health = HealthReporter::new();
@@ -92,36 +92,36 @@ impl Servers {
         self.running = Some((stop, serving));
     }
 
-    pub async fn stop_matcher(&mut self) {
+    pub(crate) async fn stop_matcher(&mut self) {
         let (stop, serving) = self.running.take().expect("it runs");
         stop.cancel();
         serving.await.expect("no panic");
     }
 
     /// What the matcher answers next, in order; after that it admits.
-    pub fn reply(&self, replies: impl IntoIterator<Item = Reply>) {
+    pub(crate) fn reply(&self, replies: impl IntoIterator<Item = Reply>) {
         self.shared.script().replies.extend(replies);
     }
 
     /// Protects the gallery anew.
-    pub fn next_generation(&self) {
+    pub(crate) fn next_generation(&self) {
         self.shared.script().generation += 1;
     }
 
     /// Every question so far.
-    pub fn asked(&self) -> Vec<IdentifyRequest> {
+    pub(crate) fn asked(&self) -> Vec<IdentifyRequest> {
         self.shared.script().asked.clone()
     }
 
-    pub fn key_fetches(&self) -> usize {
+    pub(crate) fn key_fetches(&self) -> usize {
         self.shared.script().key_fetches
     }
 
-    pub fn matcher_channel(&self) -> Channel {
+    pub(crate) fn matcher_channel(&self) -> Channel {
         channel(self.matcher)
     }
 
-    pub fn vault_channel(&self) -> Channel {
+    pub(crate) fn vault_channel(&self) -> Channel {
         channel(self.vault)
     }
 }

@@ -1,9 +1,8 @@
 //! A gate with everything around it made up: a sensor that is told what to see, a matcher and a vault that are told
 //! what to answer.
-#![allow(dead_code)] // Each test binary uses its part.
 
-pub mod eye;
-pub mod servers;
+pub(crate) mod eye;
+pub(crate) mod servers;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -22,20 +21,20 @@ use volar_gate::protection::KeySource;
 use volar_gate::screen::{Display, Fixed, Screen};
 use volar_service::system::{SystemClock, SystemRandomness};
 
-pub use eye::{Sight, Stand};
-pub use servers::{Reply, Servers};
+pub(crate) use eye::{Sight, Stand};
+pub(crate) use servers::{Reply, Servers};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a gate under test differs from the default.
-pub struct Setting {
-    pub decision_time_max: Duration,
-    pub when_unreachable: WhenUnreachable,
-    pub on_admit: OnAdmitConfig,
-    pub hook: HookConfig,
+pub(crate) struct Setting {
+    pub(crate) decision_time_max: Duration,
+    pub(crate) when_unreachable: WhenUnreachable,
+    pub(crate) on_admit: OnAdmitConfig,
+    pub(crate) hook: HookConfig,
     /// Whether the matcher's health is asked.
-    pub monitored: bool,
+    pub(crate) monitored: bool,
 }
 
 impl Default for Setting {
@@ -51,16 +50,16 @@ impl Default for Setting {
 }
 
 /// A running gate.
-pub struct Gate {
-    pub servers: Servers,
-    pub stand: Stand,
-    pub display: Display,
+pub(crate) struct Gate {
+    pub(crate) servers: Servers,
+    pub(crate) stand: Stand,
+    pub(crate) display: Display,
     lines: UnboundedReceiver<Value>,
     _stop: DropGuard,
 }
 
 impl Gate {
-    pub async fn start(setting: Setting) -> Self {
+    pub(crate) async fn start(setting: Setting) -> Self {
         let servers = Servers::start().await;
         let stop = CancellationToken::new();
         let (sender, lines) = unbounded_channel();
@@ -109,7 +108,7 @@ impl Gate {
     }
 
     /// The next line of this kind; others before it are passed over.
-    pub async fn event(&mut self, kind: &str) -> Value {
+    pub(crate) async fn event(&mut self, kind: &str) -> Value {
         let mut seen = Vec::new();
         loop {
             let next = tokio::time::timeout(PATIENCE, self.lines.recv()).await;
@@ -122,7 +121,7 @@ impl Gate {
     }
 
     /// The kinds of every line until there has been none for a while.
-    pub async fn rest(&mut self, quiet: Duration) -> Vec<String> {
+    pub(crate) async fn rest(&mut self, quiet: Duration) -> Vec<String> {
         let mut kinds = Vec::new();
         while let Ok(Some(line)) = tokio::time::timeout(quiet, self.lines.recv()).await {
             kinds.push(line["event"].as_str().expect("a kind").to_owned());
@@ -131,14 +130,14 @@ impl Gate {
     }
 
     /// Waits until the screen is this one.
-    pub async fn screen(&self, wanted: Screen) {
+    pub(crate) async fn screen(&self, wanted: Screen) {
         let mut changes = self.display.subscribe();
         let shown = tokio::time::timeout(PATIENCE, changes.wait_for(|state| state.screen == wanted)).await;
         assert!(shown.is_ok(), "the screen is {:?}, not {wanted:?}", self.display.state().screen);
     }
 
     /// Shows a hand until there is a decision, and takes it away.
-    pub async fn walk_in(&mut self) -> Value {
+    pub(crate) async fn walk_in(&mut self) -> Value {
         self.stand.show(Sight::StillHand);
         let decision = self.event("decision").await;
         self.stand.show(Sight::Nothing);

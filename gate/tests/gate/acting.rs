@@ -1,12 +1,10 @@
 //! What follows an admission: the command and the hook, well and ill.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use support::{Gate, Setting, Sight};
+use crate::support::{Gate, Reply, Setting, Sight};
 use volar_gate::config::{HookConfig, OnAdmitConfig};
 
 async fn gate_that_runs(on_admit: OnAdmitConfig) -> Gate {
@@ -83,7 +81,7 @@ async fn only_admissions_run_the_command() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mark = folder.path().join("ran");
     let mut gate = gate_that_runs(shell(&format!("touch {}", mark.display()))).await;
-    gate.servers.reply([support::Reply::Decide(volar_proto::v1::Decision::StepUp, "BELOW_THRESHOLD", 0)]);
+    gate.servers.reply([Reply::Decide(volar_proto::v1::Decision::StepUp, "BELOW_THRESHOLD", 0)]);
     assert_eq!(gate.walk_in().await["decision"], "step-up");
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!mark.exists());

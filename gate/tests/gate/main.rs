@@ -1,0 +1,8 @@
+//! A gate with everything around it made up, and its process's edge.
+
+mod acting;
+mod agent;
+mod page;
+mod process;
+mod support;
+mod unreachable;

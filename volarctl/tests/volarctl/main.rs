@@ -1,0 +1,5 @@
+//! The real binary: certificates on disk and in handshakes, and an operator's commands against fake servers.
+
+mod certificates;
+mod operating;
+mod support;
