@@ -8,7 +8,9 @@ use volar_core::template::{EMBEDDING_DIMENSIONS, REFERENCES_PER_PALM_MAX};
 /// searches wait; and one call of FAISS costs about a microsecond, which is little beside 4,096 inner products.
 pub const SEGMENT_ROWS: usize = 4_096;
 
-/// Palms whose orientation codes are compared after the search of embeddings, unless configured.
+/// Palms whose orientation codes are compared after the search of embeddings, unless configured. Measured with 10,000
+/// palms of 3 references on one core of an AMD EPYC (`examples/measure.rs`): a search takes 2.9 ms with probes of 49
+/// codes, 3.4 ms with 245; of that the codes of 50 palms are 0.13 and 0.66 ms, the rest is reading 30 MB of vectors.
 pub const VERIFIED_PALMS: usize = 50;
 /// The most that may be configured: every code of every reference is compared, so time grows with it.
 pub const VERIFIED_PALMS_MAX: usize = 1_000;
