@@ -171,6 +171,8 @@ pub struct Follower {
     feed: Option<Followed>,
     /// The last event that took effect.
     applied: u64,
+    /// Whether the present stream has said that it is caught up: then the vault is well, and waits start over.
+    stream_was_good: bool,
 }
 
 /// The feed that the gallery's contents come from.
@@ -193,7 +195,18 @@ impl Follower {
         let (ready, readiness) = watch::channel(false);
         let id = Arc::new(id);
         let acknowledger = Acknowledger::start(channel.clone(), id.clone());
-        let follower = Self { id, own_name, gallery, tickets, channel, acknowledger, ready, feed: None, applied: 0 };
+        let follower = Self {
+            id,
+            own_name,
+            gallery,
+            tickets,
+            channel,
+            acknowledger,
+            ready,
+            feed: None,
+            applied: 0,
+            stream_was_good: false,
+        };
         (follower, readiness)
     }
 
@@ -206,24 +219,35 @@ impl Follower {
 
     async fn follow_always(&mut self) {
         let mut waits = waits();
+        let mut failures = 0_u32;
         loop {
-            let was_at = self.applied;
+            self.stream_was_good = false;
             let Err(error) = self.follow().await;
-            metrics::counter!("volar_matcher_feed_errors_total", "error" => error.as_str()).increment(1);
-            let (gallery, after) = (self.id.clone(), self.applied);
-            match &error {
-                FeedError::Closed | FeedError::Refused { code: Code::Unavailable, .. } => {
-                    tracing::info!(gallery = %log_safe(&*gallery), after, %error, "feed interrupted; following again");
-                }
-                _ => tracing::error!(gallery = %log_safe(&*gallery), after, %error, "feed dropped; following again"),
+            if self.stream_was_good {
+                (waits, failures) = (self::waits(), 0);
             }
+            failures = failures.saturating_add(1);
+            self.tell(&error, failures);
             if matches!(&error, FeedError::Replaced | FeedError::Event { source: GalleryError::Index(_), .. }) {
                 self.start_over();
             }
-            if self.applied > was_at || self.feed.as_ref().is_some_and(|feed| feed.caught_up) {
-                waits = self::waits();
-            }
             sleep(waits.next().unwrap_or(FOLLOW_AGAIN.1)).await;
+        }
+    }
+
+    fn tell(&self, error: &FeedError, failures: u32) {
+        metrics::counter!("volar_matcher_feed_errors_total", "error" => error.as_str()).increment(1);
+        let (gallery, after) = (log_safe(&*self.id), self.applied);
+        match error {
+            FeedError::Closed | FeedError::Refused { code: Code::Unavailable, .. } => {
+                // A vault that stays away is one line, not one a second.
+                if failures == 1 {
+                    tracing::info!(%gallery, after, %error, "feed interrupted; following again");
+                } else {
+                    tracing::debug!(%gallery, after, %error, failures, "the vault is still away");
+                }
+            }
+            _ => tracing::error!(%gallery, after, %error, failures, "feed dropped; following again"),
         }
     }
 
@@ -307,6 +331,7 @@ impl Follower {
         {
             tracing::info!(gallery = %log_safe(&*self.id), sequence = self.applied, "caught up");
         }
+        self.stream_was_good = true;
         self.acknowledger.took_effect(self.applied);
         self.measure(last);
         Ok(())

@@ -55,8 +55,9 @@ pub const BUSY_RETRY: Duration = Duration::from_millis(100);
 /// What a caller that met a gallery still loading is told to wait.
 pub const NOT_READY_RETRY: Duration = Duration::from_secs(1);
 
-/// Shortest and longest wait before the feed is followed again. The vault restarts in about a second.
-pub const FOLLOW_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Shortest and longest wait before the feed is followed again, to which up to as much is added by chance. The vault
+/// restarts in about a second, and until it is followed again an enrolment gets no verdict.
+pub const FOLLOW_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// A stream's first item must come in this time.
 pub const FEED_START_TIME_MAX: Duration = Duration::from_secs(10);
 /// An acknowledgement or a verdict must be answered in this time.

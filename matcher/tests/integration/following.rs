@@ -249,3 +249,17 @@ async fn doors_open_while_the_vault_restarts() {
     world.vault.come_back().await;
     world.took_effect(5).await;
 }
+
+#[tokio::test]
+async fn a_vault_in_trouble_is_asked_ever_less_often() {
+    let mut world = World::ready(58).await;
+    let anna = world.palms.template();
+    // Closes four streams at once.
+    world.vault.books().scripts.extend([Vec::new(), Vec::new(), Vec::new()]);
+    world.vault.hang_up();
+    let started = std::time::Instant::now();
+    world.admit(1, &anna).await;
+    let least = Duration::from_millis(100 + 200 + 400 + 800);
+    assert!(started.elapsed() >= least, "{:?}", started.elapsed());
+    assert_eq!(world.vault.books().follows, [1, 1, 1, 1, 1, 1]);
+}
