@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -38,7 +38,6 @@ pub fn router(kiosk: Arc<Kiosk>, sensor: &SensorConfig) -> Router {
     let served = Served { kiosk, live: Arc::new(AtomicUsize::new(0)), simulated };
     let mut router = Router::new()
         .route("/", get(|| async { file("index.html") }))
-        .route("/{*path}", get(|Path(path): Path<String>| async move { file(&path) }))
         .route("/api/state", get(state))
         .route("/api/live", get(live))
         .route("/api/notice", get(notice))
@@ -53,7 +52,7 @@ pub fn router(kiosk: Arc<Kiosk>, sensor: &SensorConfig) -> Router {
     if stage {
         router = router.route("/stage", get(stage_now).post(stage_set));
     }
-    router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).fallback(nothing_here).with_state(served)
+    router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).fallback(other).with_state(served)
 }
 
 /// An answer that is no state.
@@ -307,8 +306,9 @@ fn file(path: &str) -> Response {
     }
 }
 
-async fn nothing_here(_: Uri) -> Refusal {
-    missing()
+/// The page's other files, and whatever is not there.
+async fn other(method: Method, uri: Uri) -> Response {
+    if method == Method::GET { file(uri.path().trim_start_matches('/')) } else { missing().into_response() }
 }
 
 fn missing() -> Refusal {
