@@ -85,7 +85,8 @@ impl Vault {
             Some(state) => rows::states(&tenant.id, &gallery.id, state),
             None => rows::gallery(&tenant.id, &gallery.id),
         };
-        let position = hex::decode(token).map_err(|_| VaultError::field("page_token", "must come from the page before"))?;
+        let position =
+            hex::decode(token).map_err(|_| VaultError::field("page_token", "must come from the page before"))?;
         let from = [rows::gallery(&tenant.id, &gallery.id), position].concat();
         // One more than asked for tells where the next page starts.
         let mut found = self.store.scan(Table::States, &prefix, &from, size + 1)?;

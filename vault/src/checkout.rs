@@ -32,7 +32,8 @@ impl Vault {
         let tenant = self.tenant(&peer.tenant)?;
         let outcome = self.claim_once(tenant, peer, call, sealed);
         let label = if outcome.is_ok() { "claimed" } else { "refused" };
-        metrics::counter!("volar_vault_claims_total", "tenant" => tenant.id.to_string(), "outcome" => label).increment(1);
+        metrics::counter!("volar_vault_claims_total", "tenant" => tenant.id.to_string(), "outcome" => label)
+            .increment(1);
         outcome
     }
 
@@ -89,7 +90,12 @@ impl Vault {
         })
     }
 
-    fn claim_record(&self, tenant: &Tenant, rows: &dyn Rows, ticket: TicketId) -> Result<Option<v1::Claim>, VaultError> {
+    fn claim_record(
+        &self,
+        tenant: &Tenant,
+        rows: &dyn Rows,
+        ticket: TicketId,
+    ) -> Result<Option<v1::Claim>, VaultError> {
         tenant.record(rows, Table::Claims, &rows::claim(&tenant.id, ticket))
     }
 
@@ -105,7 +111,8 @@ impl Vault {
         let back = lifetime.as_millis().try_into().unwrap_or(u64::MAX);
         let oldest = Timestamp::from_unix_milliseconds(now.unix_milliseconds().saturating_sub(back));
         let accepted = TicketKey::epoch_at(oldest)..=TicketKey::epoch_at(now.after(CLOCK_DIFFERENCE_MAX));
-        let opened = Ticket::open(sealed, now, |epoch| accepted.contains(&epoch).then(|| tenant.keys.ticket_key(epoch)));
+        let opened =
+            Ticket::open(sealed, now, |epoch| accepted.contains(&epoch).then(|| tenant.keys.ticket_key(epoch)));
         let ticket = opened.map_err(|error| match error {
             // No ticket of an epoch gone by can still be good; one of an epoch to come is an invention.
             TicketError::KeyUnknown { epoch } if epoch < *accepted.start() => TicketError::Expired,

@@ -238,9 +238,23 @@ mod tests {
     #[test]
     fn the_printed_defaults_are_the_defaults() {
         let printed = parsed(DEFAULTS);
-        let optional = ["calls_per", "cache_", "verify_", "verdicts", "payment_", "lifetime", "wait_", "heartbeat", "memory_", "log_"];
-        let required: String =
-            DEFAULTS.lines().filter(|line| !optional.iter().any(|name| line.starts_with(name))).map(|line| format!("{line}\n")).collect();
+        let optional = [
+            "calls_per",
+            "cache_",
+            "verify_",
+            "verdicts",
+            "payment_",
+            "lifetime",
+            "wait_",
+            "heartbeat",
+            "memory_",
+            "log_",
+        ];
+        let required: String = DEFAULTS
+            .lines()
+            .filter(|line| !optional.iter().any(|name| line.starts_with(name)))
+            .map(|line| format!("{line}\n"))
+            .collect();
         assert_eq!(parsed(&required), printed);
         printed.settings().expect("within the rules");
     }

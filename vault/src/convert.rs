@@ -57,7 +57,12 @@ pub(crate) fn enroll(request: wire::EnrollRequest) -> Checked<Enroll> {
         generation: request.generation,
         model: parse("model", &request.model)?,
         consent: request.consent.map(consent).transpose()?,
-        palms: request.palms.iter().enumerate().map(|(number, palm)| self::palm(number, palm)).collect::<Checked<_>>()?,
+        palms: request
+            .palms
+            .iter()
+            .enumerate()
+            .map(|(number, palm)| self::palm(number, palm))
+            .collect::<Checked<_>>()?,
         payment_follows: request.payment_follows,
     })
 }
@@ -115,7 +120,11 @@ fn probe(probe: &wire::Probe) -> Result<Probe, TemplateError> {
     }
     Ok(Probe {
         embedding: ProtectedEmbedding::from_untrusted(&probe.embedding)?,
-        codes: probe.orientation_codes.iter().map(|code| ProtectedCode::from_untrusted(code)).collect::<Result<_, _>>()?,
+        codes: probe
+            .orientation_codes
+            .iter()
+            .map(|code| ProtectedCode::from_untrusted(code))
+            .collect::<Result<_, _>>()?,
         quality: Quality::new(probe.quality)?,
     })
 }
@@ -138,7 +147,8 @@ pub(crate) fn verdict(verdict: Option<wire::report_verdict_request::Verdict>) ->
         Some(Verdict::Clear(_)) => Ok(None),
         Some(Verdict::SuspectedDuplicate(suspected)) => {
             let bytes = suspected.of_subject_id.try_into();
-            let bytes = bytes.map_err(|_| VaultError::field("suspected_duplicate.of_subject_id", "must have 16 bytes"))?;
+            let bytes =
+                bytes.map_err(|_| VaultError::field("suspected_duplicate.of_subject_id", "must have 16 bytes"))?;
             Ok(Some(SubjectId::from_bytes(bytes)))
         }
     }
@@ -160,7 +170,9 @@ pub(crate) fn listed_state(state: i32) -> Checked<Option<State>> {
         Ok(wire::EnrollmentState::Pending) => Ok(Some(State::Pending)),
         Ok(wire::EnrollmentState::Active) => Ok(Some(State::Active)),
         Ok(wire::EnrollmentState::InReview) => Ok(Some(State::InReview)),
-        Ok(wire::EnrollmentState::Erased) => Err(VaultError::field("state", "ERASED cannot be listed: nothing is left")),
+        Ok(wire::EnrollmentState::Erased) => {
+            Err(VaultError::field("state", "ERASED cannot be listed: nothing is left"))
+        }
         Err(_) => Err(VaultError::field("state", "is no enrollment state")),
     }
 }
@@ -245,11 +257,8 @@ pub(crate) fn feed_item(item: &FeedItem) -> wire::FollowResponse {
         News::Held => Change::Held(wire::SubjectHeld {}),
         News::Erased => Change::Erased(wire::SubjectErased {}),
     };
-    let event = wire::FeedEvent {
-        sequence: item.sequence,
-        subject_id: item.subject.as_bytes().to_vec(),
-        change: Some(change),
-    };
+    let event =
+        wire::FeedEvent { sequence: item.sequence, subject_id: item.subject.as_bytes().to_vec(), change: Some(change) };
     wire::FollowResponse { item: Some(wire::follow_response::Item::Event(event)) }
 }
 

@@ -64,7 +64,8 @@ impl Vault {
         // the next start destroys.
         let key = SubjectKey::generate(SubjectId::random(&*self.randomness), &tenant.keys, &*self.randomness);
         let slot = self.key_table.store(key.subject, &key.wrap(tenant, &*self.randomness))?;
-        let probes = v1::PendingProbes { probes: request.palms.iter().map(|palm| v1::Probe::of(&palm.probe)).collect() };
+        let probes =
+            v1::PendingProbes { probes: request.palms.iter().map(|palm| v1::Probe::of(&palm.probe)).collect() };
         let sealed = key.seal(tenant, b"", &probes, &*self.randomness);
         let written = self
             .store
@@ -226,6 +227,34 @@ impl Vault {
             self.save(tenant, transaction, &key, &record)?;
             let row = rows::subject(&tenant.id, subject);
             transaction.put(Table::Payments, &row, &key.seal(tenant, &row, payment, &*self.randomness))?;
+            self.lift_deadline(tenant, transaction, subject)?;
+            let answer = Answer::State(Some(record.state));
+            self.remember(tenant, transaction, &peer.device, Method::BindPayment, call, answer)?;
+            Ok(Some(record.state))
+        })
+    }
+
+    /// Notes that the person goes without payment, so that their enrollment is finished; returns the state.
+    pub fn finish_without_payment(
+        &self,
+        peer: &Peer,
+        call: &Call,
+        enrollment: EnrollmentId,
+    ) -> Result<Option<State>, VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        self.store.write(|transaction| {
+            if let Some(Answer::State(state)) =
+                self.answered(tenant, transaction, &peer.device, Method::BindPayment, call)?
+            {
+                return Ok(state);
+            }
+            let subject = self.enrolled_here(tenant, transaction, peer, enrollment)?;
+            let (mut record, key) = self.living(tenant, transaction, subject)?;
+            if record.payment_bound {
+                return Err(VaultError::PaymentAlreadyBound);
+            }
+            record.payment_follows = false;
+            self.save(tenant, transaction, &key, &record)?;
             self.lift_deadline(tenant, transaction, subject)?;
             let answer = Answer::State(Some(record.state));
             self.remember(tenant, transaction, &peer.device, Method::BindPayment, call, answer)?;

@@ -12,13 +12,17 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The peer's certificate names a tenant that this vault does not serve.
-    #[error("tenant \"{tenant}\" is not configured in this vault; add it under [[tenants]] or use a certificate of a tenant that is")]
+    #[error(
+        "tenant \"{tenant}\" is not configured in this vault; add it under [[tenants]] or use a certificate of a tenant that is"
+    )]
     TenantUnknown {
         /// The tenant.
         tenant: TenantId,
     },
     /// No such gallery.
-    #[error("tenant \"{tenant}\" has no gallery \"{gallery}\"; add it to the tenant's galleries in the vault's configuration")]
+    #[error(
+        "tenant \"{tenant}\" has no gallery \"{gallery}\"; add it to the tenant's galleries in the vault's configuration"
+    )]
     GalleryUnknown {
         /// The tenant.
         tenant: TenantId,
@@ -125,7 +129,9 @@ pub enum VaultError {
     #[error("the person's enrollment is not active")]
     EnrollmentNotActive,
     /// The store was made under another key.
-    #[error("wrong key file: the store was made with key {expected}, this is key {found}; set keys.file to the key file that `volar-vault init` made for this store")]
+    #[error(
+        "wrong key file: the store was made with key {expected}, this is key {found}; set keys.file to the key file that `volar-vault init` made for this store"
+    )]
     WrongKeyFile {
         /// Key of the store.
         expected: KeyId,
@@ -139,7 +145,9 @@ pub enum VaultError {
         path: std::path::PathBuf,
     },
     /// Configuration and store disagree.
-    #[error("gallery \"{gallery}\" holds templates of model \"{stored}\", its configuration says \"{configured}\"; make a new gallery for a new model")]
+    #[error(
+        "gallery \"{gallery}\" holds templates of model \"{stored}\", its configuration says \"{configured}\"; make a new gallery for a new model"
+    )]
     GalleryModelChanged {
         /// The gallery.
         gallery: GalleryId,
@@ -149,7 +157,9 @@ pub enum VaultError {
         configured: String,
     },
     /// A row that must be there is not.
-    #[error("the store lacks a record of kind {kind} that another one refers to; restore store and key table from one backup")]
+    #[error(
+        "the store lacks a record of kind {kind} that another one refers to; restore store and key table from one backup"
+    )]
     RecordMissing {
         /// What is missing.
         kind: &'static str,

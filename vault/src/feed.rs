@@ -169,11 +169,6 @@ impl Vault {
             return Err(VaultError::SequenceAhead { sequence, last });
         }
         self.followers.acknowledge(&tenant.id, &gallery.id, &peer.device, sequence, self.clock.now());
-        metrics::gauge!(
-            "volar_vault_feed_lag_events",
-            "tenant" => tenant.id.to_string(), "gallery" => gallery.id.to_string(), "follower" => peer.device.to_string()
-        )
-        .set((last - sequence) as f64);
         Ok(())
     }
 

@@ -80,11 +80,17 @@ impl Followers {
     }
 
     /// Everything up to `sequence` has taken effect in the follower.
-    pub(crate) fn acknowledge(&self, tenant: &TenantId, gallery: &GalleryId, device: &DeviceId, sequence: u64, now: Timestamp) {
+    pub(crate) fn acknowledge(
+        &self,
+        tenant: &TenantId,
+        gallery: &GalleryId,
+        device: &DeviceId,
+        sequence: u64,
+        now: Timestamp,
+    ) {
         let place = (tenant.clone(), gallery.clone(), device.clone());
         let mut followers = self.lock();
-        let follower =
-            followers.entry(place).or_insert(Follower { connection: None, acknowledged: 0, seen_at: now });
+        let follower = followers.entry(place).or_insert(Follower { connection: None, acknowledged: 0, seen_at: now });
         follower.acknowledged = follower.acknowledged.max(sequence);
         follower.seen_at = now;
         drop(followers);

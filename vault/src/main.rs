@@ -37,9 +37,10 @@ fn main() -> ExitCode {
     let arguments: Arguments = cli::parse();
     match arguments.command {
         None => cli::serve(arguments.serve, DEFAULTS, server::run),
-        Some(Command::Init { config }) => cli::report(cli::read::<Config>(&config).and_then(|config| {
-            server::init(&config.keys.file).map(|_| ()).map_err(Exit::unavailable)
-        })),
+        Some(Command::Init { config }) => cli::report(
+            cli::read::<Config>(&config)
+                .and_then(|config| server::init(&config.keys.file).map(|_| ()).map_err(Exit::unavailable)),
+        ),
         Some(Command::EraseDamaged { config }) => {
             cli::report(cli::read(&config).and_then(|config| server::erase_damaged(&config)))
         }

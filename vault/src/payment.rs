@@ -61,9 +61,10 @@ fn holds_card_number(text: &str) -> bool {
 fn row_holds_card_number(row: &[Vec<u8>]) -> bool {
     let longest = *CARD_DIGITS.end();
     let joined = (0..row.len()).flat_map(|first| (first..row.len()).map(move |last| row[first..=last].concat()));
-    let parts = row.iter().filter(|group| group.len() > longest).flat_map(|group| {
-        CARD_DIGITS.flat_map(move |length| group.windows(length).map(<[u8]>::to_vec))
-    });
+    let parts = row
+        .iter()
+        .filter(|group| group.len() > longest)
+        .flat_map(|group| CARD_DIGITS.flat_map(move |length| group.windows(length).map(<[u8]>::to_vec)));
     joined.chain(parts).any(|digits| CARD_DIGITS.contains(&digits.len()) && passes_luhn(&digits))
 }
 
@@ -77,7 +78,7 @@ fn passes_luhn(digits: &[u8]) -> bool {
             if doubled > 9 { doubled - 9 } else { doubled }
         })
         .sum();
-    sum % 10 == 0 && digits.iter().any(|&digit| digit != 0)
+    sum.is_multiple_of(10) && digits.iter().any(|&digit| digit != 0)
 }
 
 #[cfg(test)]
@@ -122,7 +123,9 @@ mod tests {
 
     #[test]
     fn malformed_references_are_refused() {
-        for (bad, field) in [("", "customer"), (&*"x".repeat(201), "customer"), ("a\nb", "customer"), ("４１", "customer")] {
+        for (bad, field) in
+            [("", "customer"), (&*"x".repeat(201), "customer"), ("a\nb", "customer"), ("４１", "customer")]
+        {
             let error = check(&payment(bad)).expect_err(bad);
             assert!(matches!(error, VaultError::Field { field: name, .. } if name.ends_with(field)), "{bad}: {error}");
         }

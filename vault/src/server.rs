@@ -57,7 +57,7 @@ pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
         key_table: &config.store.key_table,
         holder: &holder,
         clock: Arc::new(SystemClock),
-        randomness: Arc::new(SystemRandomness::default()),
+        randomness: Arc::new(SystemRandomness),
     };
     let vault = Vault::open(parts, settings)?;
     tracing::info!(store_bytes = vault.store_bytes(), "vault opened");
@@ -66,7 +66,7 @@ pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
 
 /// Makes the key file of a new vault. A sound one that is there already stays as it is; returns whether one was made.
 pub fn init(key_file: &Path) -> Result<bool, KeyFileError> {
-    match KeyFile::create(key_file, &SystemRandomness::default()) {
+    match KeyFile::create(key_file, &SystemRandomness) {
         Ok(_) => Ok(true),
         Err(KeyFileError::Exists { .. }) => KeyFile::open(key_file).map(|_| false),
         Err(error) => Err(error),
@@ -83,6 +83,9 @@ pub fn erase_damaged(config: &Config) -> Result<(), Exit> {
 async fn sweep(vault: Arc<Vault>, shutdown: CancellationToken) {
     let mut tick = tokio::time::interval(SWEEP_INTERVAL);
     while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+        if let Err(error) = blocking(&vault, Vault::measure).await {
+            tracing::error!(%error, "gauges cannot be read now");
+        }
         match blocking(&vault, Vault::sweep).await {
             Ok(0) => {}
             Ok(erased) => tracing::info!(erased, "abandoned enrollments erased"),

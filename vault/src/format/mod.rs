@@ -93,7 +93,9 @@ pub enum FormatError {
         found: u8,
     },
     /// Altered, or not what or whose it should be.
-    #[error("sealed {kind:?} record does not authenticate: it was altered, moved, or sealed under another key; restore the store from its backup")]
+    #[error(
+        "sealed {kind:?} record does not authenticate: it was altered, moved, or sealed under another key; restore the store from its backup"
+    )]
     Forged {
         /// What was wanted.
         kind: Kind,
@@ -170,3 +172,6 @@ fn associated_data(version: u8, kind: Kind, binding: &Binding<'_>) -> Vec<u8> {
     }
     data
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use volar_core::clock::Timestamp;
-use volar_core::id::{
-    DeviceId, EnrollmentId, GalleryId, IdempotencyId, ModelId, SiteId, SubjectId, TicketId,
-};
+use volar_core::id::{DeviceId, EnrollmentId, GalleryId, IdempotencyId, ModelId, SiteId, SubjectId, TicketId};
 use volar_core::template::{self, EnrolledPalm, Position};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -338,7 +336,18 @@ macro_rules! records {
     };
 }
 records!(
-    Gallery, Head, Subject, Palm, PendingProbes, Payment, Enrollment, Tombstone, Placement, Idempotency, Claim, Event,
+    Gallery,
+    Head,
+    Subject,
+    Palm,
+    PendingProbes,
+    Payment,
+    Enrollment,
+    Tombstone,
+    Placement,
+    Idempotency,
+    Claim,
+    Event,
     Follower
 );
 

@@ -8,6 +8,7 @@
 //! ```
 
 mod file;
+mod layout;
 mod table;
 mod tenant;
 
@@ -16,8 +17,9 @@ use std::fmt;
 use volar_core::secret::Key;
 
 pub use file::{KeyFile, KeyFileError};
+pub(crate) use layout::{WRAPPED, WrappedKey};
+pub(crate) use table::Contents;
 pub use table::{KeyTable, KeyTableError, Slot};
-pub(crate) use table::{Contents, WRAPPED, WrappedKey};
 pub use tenant::TenantKeys;
 
 /// Tells one long-term key from another without telling anything of it.

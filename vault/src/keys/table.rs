@@ -16,24 +16,15 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ring::digest;
 use volar_core::id::SubjectId;
 
 use super::KeyId;
 use super::file::sync_folder_of;
+use super::layout::{FORMAT, HEADER, Reading, SLOT, WrappedKey, header, offset, read_slot, store_of, write_slot};
 use crate::group_sync::GroupSync;
 
-const MAGIC: &[u8; 8] = b"VOLARKEY";
-const FORMAT: u32 = 1;
-const HEADER: usize = 4096;
-const HEADER_USED: usize = 8 + 4 + 16 + KeyId::LENGTH;
-const SLOT: usize = 128;
-const CHECKSUM: usize = 8;
 /// The file grows by this many slots, 128 KiB, at a time.
 const GROWTH: u32 = 1024;
-
-/// Length of a wrapped key: nonce, key and tag.
-pub(crate) const WRAPPED: usize = 12 + 32 + 16;
 
 /// A slot's number, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,12 +53,6 @@ pub struct Contents {
     pub used: Vec<(Slot, SubjectId)>,
     /// Slots whose checksum is wrong.
     pub damaged: Vec<Slot>,
-}
-
-/// A wrapped subject key as its slot holds it.
-pub(crate) struct WrappedKey {
-    pub(crate) version: u32,
-    pub(crate) bytes: [u8; WRAPPED],
 }
 
 /// Why the key table cannot be used.
@@ -141,14 +126,8 @@ impl KeyTable {
     /// Makes an empty table for the store `store_id` whose records are sealed under `key_id`.
     pub fn create(path: &Path, store_id: [u8; 16], key_id: KeyId) -> Result<Self, KeyTableError> {
         let io = |error| KeyTableError::Io { path: path.to_owned(), error };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(io)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path).map_err(io)?;
         file.write_all_at(&header(store_id, key_id), 0)
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder_of(path))
@@ -167,7 +146,7 @@ impl KeyTable {
         };
         let length = file.metadata().map_err(io)?.len();
         let cut = || KeyTableError::Cut { path: path.to_owned(), length };
-        if length < HEADER as u64 || (length - HEADER as u64) % SLOT as u64 != 0 {
+        if length < HEADER as u64 || !(length - HEADER as u64).is_multiple_of(SLOT as u64) {
             return Err(cut());
         }
         let mut start = [0; HEADER];
@@ -200,13 +179,7 @@ impl KeyTable {
     /// Writes a wrapped key to a free slot; durable when this returns.
     pub(crate) fn store(&self, subject: SubjectId, wrapped: &WrappedKey) -> Result<Slot, KeyTableError> {
         let number = self.take_free()?;
-        let mut slot = [0; SLOT];
-        slot[..4].copy_from_slice(&wrapped.version.to_le_bytes());
-        slot[4..20].copy_from_slice(subject.as_bytes());
-        slot[20..20 + WRAPPED].copy_from_slice(&wrapped.bytes);
-        let sum = checksum(number, &slot);
-        slot[SLOT - CHECKSUM..].copy_from_slice(&sum);
-        self.overwrite(number, &slot)?;
+        self.overwrite(number, &write_slot(number, subject, wrapped))?;
         Ok(Slot(number))
     }
 
@@ -272,61 +245,9 @@ impl KeyTable {
     }
 }
 
-enum Reading {
-    Free,
-    Used(SubjectId, WrappedKey),
-    Damaged,
-}
-
-fn read_slot(number: u32, slot: &[u8; SLOT]) -> Reading {
-    if slot.iter().all(|&byte| byte == 0) {
-        return Reading::Free;
-    }
-    if slot[SLOT - CHECKSUM..] != checksum(number, slot) {
-        return Reading::Damaged;
-    }
-    let version = u32::from_le_bytes(slot[..4].try_into().expect("four bytes"));
-    let subject = SubjectId::from_bytes(slot[4..20].try_into().expect("sixteen bytes"));
-    let bytes = slot[20..20 + WRAPPED].try_into().expect("a wrapped key's length");
-    Reading::Used(subject, WrappedKey { version, bytes })
-}
-
-fn checksum(number: u32, slot: &[u8; SLOT]) -> [u8; CHECKSUM] {
-    short_hash(&[&number.to_le_bytes(), &slot[..SLOT - CHECKSUM]])
-}
-
-fn header(store_id: [u8; 16], key_id: KeyId) -> [u8; HEADER] {
-    let mut header = [0; HEADER];
-    let used = [MAGIC.as_slice(), &FORMAT.to_le_bytes(), &store_id, key_id.as_bytes()].concat();
-    header[..HEADER_USED].copy_from_slice(&used);
-    header[HEADER_USED..HEADER_USED + CHECKSUM].copy_from_slice(&short_hash(&[&used]));
-    header
-}
-
-/// The store that a header names, if the header is whole.
-fn store_of(header: &[u8; HEADER]) -> Option<[u8; 16]> {
-    let (used, rest) = header.split_at(HEADER_USED);
-    let (sum, padding) = rest.split_at(CHECKSUM);
-    let whole = used.starts_with(MAGIC)
-        && used[8..12] == FORMAT.to_le_bytes()
-        && sum == short_hash(&[used])
-        && padding.iter().all(|&byte| byte == 0);
-    whole.then(|| used[12..28].try_into().expect("sixteen bytes"))
-}
-
-/// The first bytes of a SHA-256: against accidents, not against an enemy, for whom the wrapping's tag is there.
-fn short_hash(parts: &[&[u8]]) -> [u8; CHECKSUM] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    parts.iter().for_each(|part| context.update(part));
-    context.finish().as_ref()[..CHECKSUM].try_into().expect("longer than a checksum")
-}
-
-fn offset(slot: u32) -> u64 {
-    HEADER as u64 + u64::from(slot) * SLOT as u64
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::layout::WRAPPED;
     use super::*;
 
     const STORE: [u8; 16] = [9; 16];
@@ -388,7 +309,7 @@ mod tests {
     fn cut_altered_and_foreign_tables_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("keys");
-        let fresh = || drop(table(&path).store(subject(1), &wrapped(1)).expect("stored"));
+        let fresh = || assert_eq!(table(&path).store(subject(1), &wrapped(1)).expect("stored"), Slot(0));
         let open = || KeyTable::open(&path, STORE);
 
         fresh();

@@ -50,7 +50,10 @@ impl EnrollmentService for Enrollment {
         let bound = blocking(&self.0, move |vault| {
             let call = convert::call(&request.idempotency_id, &request)?;
             let enrollment = convert::enrollment_id(&request.enrollment_id)?;
-            vault.bind_payment(&peer, &call, enrollment, &convert::payment(request.payment)?)
+            match request.payment {
+                None => vault.finish_without_payment(&peer, &call, enrollment),
+                payment => vault.bind_payment(&peer, &call, enrollment, &convert::payment(payment)?),
+            }
         });
         let state = convert::state(bound.await.map_err(fault)?).into();
         Ok(Response::new(wire::BindPaymentResponse { state }))

@@ -54,12 +54,15 @@ fn internal(error: &VaultError) -> Fault {
     let unavailable = matches!(
         error,
         VaultError::Store(StoreError::Io { .. } | StoreError::SyncFailed { .. })
-            | VaultError::KeyTable(KeyTableError::Io { .. } | KeyTableError::SyncFailed { .. } | KeyTableError::Full { .. })
+            | VaultError::KeyTable(
+                KeyTableError::Io { .. } | KeyTableError::SyncFailed { .. } | KeyTableError::Full { .. }
+            )
     );
     if unavailable {
         let message = "the vault cannot write to its disk; its log says more";
         return Fault::new(Code::Unavailable, "STORE_UNAVAILABLE", message);
     }
-    let message = "a record in the vault is damaged; its log says more, and a backup made together with the key table helps";
+    let message =
+        "a record in the vault is damaged; its log says more, and a backup made together with the key table helps";
     Fault::new(Code::DataLoss, "RECORD_DAMAGED", message)
 }

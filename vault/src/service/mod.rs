@@ -71,6 +71,3 @@ pub const NAMES: [&str; 5] = [
     "volar.v1.TemplateFeed",
     "volar.v1.AdminService",
 ];
-
-#[cfg(test)]
-mod tests;

@@ -123,10 +123,7 @@ pub trait Transaction: Rows {
 
 impl dyn Store {
     /// Runs `body` in a transaction: its writes are durable if it succeeds, and undone if it fails.
-    pub fn write<T>(
-        &self,
-        mut body: impl FnMut(&dyn Transaction) -> Result<T, VaultError>,
-    ) -> Result<T, VaultError> {
+    pub fn write<T>(&self, mut body: impl FnMut(&dyn Transaction) -> Result<T, VaultError>) -> Result<T, VaultError> {
         let mut outcome = None;
         self.transact(&mut |transaction| {
             let ended = body(transaction);

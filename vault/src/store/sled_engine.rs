@@ -41,6 +41,8 @@ pub struct SledStore {
     /// Held while a transaction is applied, so that what a reader has seen is counted as written.
     applying: Mutex<()>,
     group: GroupSync,
+    /// Shares synchronizations of the blobs' folder.
+    names: GroupSync,
     panicked: AtomicBool,
 }
 
@@ -88,6 +90,7 @@ impl SledStore {
             commits: AtomicU64::new(0),
             applying: Mutex::new(()),
             group: GroupSync::default(),
+            names: GroupSync::default(),
             panicked: AtomicBool::new(false),
         };
         let found = store.counted()?;
@@ -244,10 +247,12 @@ impl Store for SledStore {
         let write = || {
             let mut file = File::create(&path)?;
             file.write_all(bytes)?;
-            file.sync_data()?;
-            File::open(&self.blobs)?.sync_all()
+            file.sync_data()
         };
-        write().map_err(|error| self.io(&path, error))
+        write().map_err(|error| self.io(&path, error))?;
+        let name = self.names.wrote();
+        let sync = || File::open(&self.blobs)?.sync_all();
+        self.names.wait(name, sync).map_err(|_| StoreError::SyncFailed { path: self.folder.clone() })
     }
 
     fn blob(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -270,7 +275,9 @@ impl Store for SledStore {
     fn blobs(&self) -> Result<Vec<String>, StoreError> {
         let failed = |error| self.io(&self.blobs, error);
         let entries = std::fs::read_dir(&self.blobs).map_err(failed)?;
-        entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()).map_err(failed)).collect()
+        entries
+            .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()).map_err(failed))
+            .collect()
     }
 
     fn size_bytes(&self) -> u64 {

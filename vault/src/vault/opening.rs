@@ -149,7 +149,8 @@ impl Vault {
                 Some((tenant, subject)) => self.damaged(slot, tenant, *subject)?,
             }
         }
-        let whole: HashSet<Slot> = contents.used.iter().map(|(slot, _)| *slot).chain(contents.damaged.iter().copied()).collect();
+        let whole: HashSet<Slot> =
+            contents.used.iter().map(|(slot, _)| *slot).chain(contents.damaged.iter().copied()).collect();
         let path = || self.key_table.path().to_owned();
         if let Some(slot) = owners.keys().find(|slot| !whole.contains(slot)) {
             let length = std::fs::metadata(path()).map(|metadata| metadata.len()).unwrap_or_default();
@@ -185,7 +186,8 @@ impl Vault {
             .filter(|(tenant, subject)| {
                 // Of a tenant that is not configured now, nothing is removed.
                 let Some(tenant) = self.tenants.get(tenant) else { return true };
-                self.living(tenant, self.rows(), *subject).map_or(true, |(record, _)| record.state == v1::State::Pending)
+                self.living(tenant, self.rows(), *subject)
+                    .map_or(true, |(record, _)| record.state == v1::State::Pending)
             })
             .map(|(_, subject)| probes_name(*subject))
             .collect();

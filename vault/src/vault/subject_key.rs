@@ -46,7 +46,13 @@ impl SubjectKey {
         Some(Self { subject, version: wrapped.version, key: Key::from_slice(&plain)? })
     }
 
-    pub(crate) fn seal<R: Record>(&self, tenant: &Tenant, id: &[u8], record: &R, randomness: &dyn Randomness) -> Vec<u8> {
+    pub(crate) fn seal<R: Record>(
+        &self,
+        tenant: &Tenant,
+        id: &[u8],
+        record: &R,
+        randomness: &dyn Randomness,
+    ) -> Vec<u8> {
         format::seal(record, &self.key, self.binding(tenant, id), randomness)
     }
 
@@ -78,12 +84,7 @@ impl Vault {
 
 fn associated_data(tenant: &Tenant, subject: SubjectId, version: u32) -> Vec<u8> {
     let name = tenant.id.as_str().as_bytes();
-    let parts: [&[u8]; 5] = [
-        b"volar.v1 subject key",
-        &version.to_be_bytes(),
-        &(name.len() as u32).to_be_bytes(),
-        name,
-        subject.as_bytes(),
-    ];
+    let parts: [&[u8]; 5] =
+        [b"volar.v1 subject key", &version.to_be_bytes(), &(name.len() as u32).to_be_bytes(), name, subject.as_bytes()];
     parts.concat()
 }

@@ -1,0 +1,87 @@
+//! Enrols made-up persons from many threads at once and prints each acknowledged enrollment on a line of its own, and
+//! the rate at the end. The crash test kills it in mid-work.
+//!
+//! `cargo run --release -p volar-vault --example load -- FOLDER WRITERS SECONDS CODES`: CODES is how many orientation
+//! codes each of the two probes has, 245 from a kiosk.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use volar_core::clock::Clock;
+use volar_core::id::IdempotencyId;
+use volar_core::template::Position;
+use volar_service::identity::Peer;
+use volar_service::system::{SystemClock, SystemRandomness};
+use volar_vault::config::{Config, DEFAULTS};
+use volar_vault::enrollment::Enroll;
+use volar_vault::format::v1::Consent;
+use volar_vault::server;
+use volar_vault::vault::{Call, Vault};
+
+#[path = "../tests/it/people.rs"]
+mod people;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, writers, seconds, codes] = arguments.as_slice() else {
+        return Err("usage: load FOLDER WRITERS SECONDS CODES".into());
+    };
+    let (writers, seconds, codes): (u64, u64, usize) = (writers.parse()?, seconds.parse()?, codes.parse()?);
+    let mut config: Config = toml::from_str(DEFAULTS)?;
+    let folder = Path::new(folder);
+    config.keys.file = folder.join("vault.key");
+    config.store.folder = folder.join("store");
+    config.store.key_table = folder.join("keys");
+    server::init(&config.keys.file)?;
+    let vault = server::open(&config, config.settings()?)?;
+    let peer: Peer = "spiffe://volar/acme/north/kiosk/kiosk-1".parse()?;
+    let (total, started) = (AtomicU64::new(0), Instant::now());
+    std::thread::scope(|scope| {
+        for _ in 0..writers {
+            scope.spawn(|| {
+                let request = request(codes);
+                while started.elapsed() < Duration::from_secs(seconds) {
+                    enroll(&vault, &peer, &request);
+                    total.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let (total, elapsed) = (total.load(Ordering::Relaxed), started.elapsed().as_secs_f64());
+    let megabytes = vault.store_bytes() as f64 / 1e6;
+    writeln!(
+        std::io::stderr(),
+        "{writers} writers: {total} acknowledged in {elapsed:.1} s, {:.0}/s; rows take {megabytes:.1} MB",
+        total as f64 / elapsed
+    )?;
+    Ok(())
+}
+
+fn enroll(vault: &Vault, peer: &Peer, request: &Enroll) {
+    let call = Call { id: IdempotencyId::random(&SystemRandomness), body_sha256: [0; 32] };
+    let enrollment = vault.enroll(peer, &call, request).expect("a sound vault enrols");
+    // One write a line: a killed process leaves whole lines.
+    std::io::stdout().write_all(format!("{enrollment}\n").as_bytes()).expect("somebody listens");
+}
+
+fn request(codes: usize) -> Enroll {
+    let randomness: Arc<dyn volar_core::randomness::Randomness> = Arc::new(SystemRandomness);
+    let palm = |position| people::palm(&*randomness, position, 3, codes);
+    Enroll {
+        gallery: "members".parse().expect("a slug"),
+        generation: 1,
+        model: "oriented-filters-1".parse().expect("a slug"),
+        consent: Some(Consent {
+            policy_version: "2026-11".to_owned(),
+            language: "en".to_owned(),
+            text_sha256: [1; 32],
+            given_at: SystemClock.now(),
+            method: "load".to_owned(),
+        }),
+        palms: vec![palm(Position::Left), palm(Position::Right)],
+        payment_follows: true,
+    }
+}

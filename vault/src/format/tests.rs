@@ -1,0 +1,160 @@
+use volar_core::clock::Timestamp;
+use volar_core::id::{EnrollmentId, IdempotencyId, TicketId};
+use volar_core::randomness::SeededRandomness;
+use volar_core::template::Position;
+
+use super::v1::*;
+use super::*;
+
+/// One record of each kind, sealed: what vaults of version 1 have on their disks.
+const GOLDEN: &str = include_str!("golden/v1.txt");
+
+fn slug<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().ok().expect("a slug")
+}
+
+fn tenant() -> TenantId {
+    slug("acme")
+}
+
+fn subject() -> SubjectId {
+    SubjectId::from_bytes([7; 16])
+}
+
+fn key() -> Key {
+    Key::new([1; 32])
+}
+
+fn binding(tenant: &TenantId) -> Binding<'_> {
+    Binding { tenant, subject: Some(subject()), id: b"row", key_version: 1 }
+}
+
+/// Seals `record`, and checks it against its golden line both ways.
+fn check<R: Record>(record: &R, wrong: &mut Vec<String>) {
+    let tenant = tenant();
+    let sealed = seal(record, &key(), binding(&tenant), &SeededRandomness::new(5));
+    let line = format!("{:?} {}", R::KIND, hex::encode(&sealed));
+    let prefix = format!("{:?} ", R::KIND);
+    let golden = GOLDEN.lines().find_map(|line| line.strip_prefix(&prefix));
+    let golden = golden.map(|digits| hex::decode(digits).expect("hexadecimal"));
+    let same = golden.is_some_and(|golden| {
+        let opened = open::<R>(&golden, &key(), binding(&tenant)).expect("old records open for ever");
+        let plain = |record: &R| postcard::to_stdvec(record).expect("encodes");
+        golden == sealed && plain(&opened) == plain(record)
+    });
+    if !same {
+        wrong.push(line);
+    }
+}
+
+#[test]
+fn records_of_version_1_are_written_and_read_as_ever() {
+    let at = Timestamp::from_unix_milliseconds(1_790_000_000_000);
+    let mut wrong = Vec::new();
+    check(&Gallery { generation: 3, model: slug("m-1"), feed_id: [4; 16], key: SecretBytes::new([5; 32]) }, &mut wrong);
+    check(&Head { last_sequence: 300, pending: 1, active: 2, in_review: 3 }, &mut wrong);
+    check(&example_subject(at), &mut wrong);
+    let reference = Reference { embedding: vec![0.5, -0.25], code: vec![1, 2, 255], quality: 80 };
+    check(&Palm { position: Position::Right, references: vec![reference] }, &mut wrong);
+    let probe = Probe { embedding: vec![-1.0], codes: vec![9; 4], quality: 70 };
+    check(&PendingProbes { probes: vec![probe] }, &mut wrong);
+    let text = |text: &str| text.to_owned();
+    let payment =
+        Payment { provider: text("test"), customer: text("c"), payment_method: text("p"), label: text("Anna") };
+    check(&payment, &mut wrong);
+    check(&Enrollment { subject: subject() }, &mut wrong);
+    let told = Some(Told { confirmed: vec![slug("m-1")], pending: vec![slug("m-2")] });
+    let (gallery, site, device) = (slug("members"), slug("north"), slug("kiosk-1"));
+    check(&Tombstone { gallery, site, device, receipt: [6; 16], erased_at: at, sequence: 9, told }, &mut wrong);
+    let (gallery, site, device) = (slug("members"), slug("north"), slug("kiosk-1"));
+    check(&Placement { slot: 12, gallery, sequence: 8, site, device, deadline: Some(at) }, &mut wrong);
+    let answer = Answer::Enrolled(EnrollmentId::from_bytes([2; 16]));
+    check(&Idempotency { body: [8; 32], at, answer }, &mut wrong);
+    let (site, device) = (slug("north"), slug("checkout-1"));
+    check(&Claim { idempotency: IdempotencyId::from_bytes([3; 16]), site, device, claimed_at: at }, &mut wrong);
+    check(&Event { subject: subject(), change: Change::Held }, &mut wrong);
+    check(&Follower { seen_at: at }, &mut wrong);
+    assert!(wrong.is_empty(), "these lines differ from golden/v1.txt:\n{}", wrong.join("\n"));
+}
+
+fn example_subject(at: Timestamp) -> Subject {
+    Subject {
+        gallery: slug("members"),
+        state: State::InReview,
+        enrollment: EnrollmentId::from_bytes([2; 16]),
+        site: slug("north"),
+        device: slug("kiosk-1"),
+        enrolled_at: at,
+        consent: Consent {
+            policy_version: "2026-11".to_owned(),
+            language: "de".to_owned(),
+            text_sha256: [3; 32],
+            given_at: at,
+            method: "touch-screen".to_owned(),
+        },
+        sequence: 8,
+        positions: vec![Position::Left, Position::Right],
+        payment_follows: true,
+        payment_bound: false,
+        verdicts: vec![Verdict { device: slug("m-1"), duplicate_of: Some(subject()) }],
+    }
+}
+
+/// Every answer and change has its number, which never changes.
+#[test]
+fn numbers_of_variants_stay() {
+    let first = |answer: &Answer| postcard::to_stdvec(answer).expect("encodes")[0];
+    assert_eq!(first(&Answer::Enrolled(EnrollmentId::from_bytes([0; 16]))), 0);
+    assert_eq!(first(&Answer::State(None)), 1);
+    assert_eq!(first(&Answer::Erased(subject())), 2);
+    assert_eq!(first(&Answer::Claimed(TicketId::from_bytes([0; 16]))), 3);
+    let changes = [Change::Enrolled, Change::Activated, Change::Held, Change::Erased];
+    let states = [State::Pending, State::Active, State::InReview];
+    for (number, change) in changes.iter().enumerate() {
+        assert_eq!(postcard::to_stdvec(change).expect("encodes"), [number as u8]);
+    }
+    for (number, state) in states.iter().enumerate() {
+        assert_eq!(postcard::to_stdvec(state).expect("encodes"), [number as u8]);
+    }
+}
+
+#[test]
+fn a_record_opens_only_where_it_belongs() {
+    let (tenant, other) = (tenant(), slug("bolt"));
+    let event = Event { subject: subject(), change: Change::Held };
+    let sealed = seal(&event, &key(), binding(&tenant), &SeededRandomness::new(5));
+    assert_eq!(open::<Event>(&sealed, &key(), binding(&tenant)), Ok(event));
+    let forged = Err(FormatError::Forged { kind: Kind::Event });
+    let home = binding(&tenant);
+    let elsewhere = [
+        Binding { tenant: &other, ..home },
+        Binding { subject: None, ..home },
+        Binding { subject: Some(SubjectId::from_bytes([8; 16])), ..home },
+        Binding { id: b"other row", ..home },
+        Binding { key_version: 2, ..home },
+    ];
+    for binding in elsewhere {
+        assert_eq!(open::<Event>(&sealed, &key(), binding), forged, "{binding:?}");
+    }
+    assert_eq!(open::<Event>(&sealed, &Key::new([2; 32]), home), forged);
+    // The same bytes as another kind of record.
+    assert_eq!(open::<Follower>(&sealed, &key(), home), Err(FormatError::Forged { kind: Kind::Follower }));
+}
+
+#[test]
+fn damaged_and_newer_records_are_named() {
+    let tenant = tenant();
+    let event = Event { subject: subject(), change: Change::Held };
+    let sealed = seal(&event, &key(), binding(&tenant), &SeededRandomness::new(5));
+    let open = |bytes: &[u8]| open::<Event>(bytes, &key(), binding(&tenant));
+    for bit in 8..sealed.len() * 8 {
+        let mut flipped = sealed.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(open(&flipped), Err(FormatError::Forged { kind: Kind::Event }), "bit {bit}");
+    }
+    for length in 0..sealed.len() {
+        assert!(open(&sealed[..length]).is_err(), "cut to {length}");
+    }
+    let newer = [&[2], &sealed[1..]].concat();
+    assert_eq!(open(&newer), Err(FormatError::Version { kind: Kind::Event, found: 2 }));
+}

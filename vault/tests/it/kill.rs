@@ -1,0 +1,80 @@
+//! `kill -9` in mid-work, again and again on one store: nothing acknowledged is lost, nobody is half enrolled.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use volar_core::id::EnrollmentId;
+use volar_vault::feed::News;
+use volar_vault::format::v1::State;
+
+use crate::world::{World, kiosk, matcher, members, operator};
+
+const KILLS: usize = 10;
+
+#[test]
+fn no_acknowledged_enrollment_is_lost_and_nobody_is_half_enrolled() {
+    let world = World::new();
+    let mut acknowledged: BTreeSet<EnrollmentId> = BTreeSet::new();
+    for kill in 0..KILLS {
+        acknowledged.extend(enroll_until_killed(&world));
+        let vault = world.open();
+        for enrollment in &acknowledged {
+            let standing = vault.standing(&kiosk(), *enrollment).expect("acknowledged, so known");
+            assert_eq!(standing.state, Some(State::Pending));
+        }
+        let head = vault.status(&operator()).expect("readable")[0].head;
+        assert!(head.pending >= acknowledged.len() as u64);
+        assert_eq!(head.pending, head.last_sequence);
+        let items = vault.events(&matcher(), &members(), 1, usize::MAX).expect("every event is readable").0;
+        for (item, sequence) in items.iter().zip(1..) {
+            assert_eq!(item.sequence, sequence);
+            match &item.news {
+                News::Enrolled { palms, probes: Some(probes) } => {
+                    assert_eq!((palms.len(), probes.probes.len()), (2, 2))
+                }
+                other => panic!("half enrolled after kill {kill}: {other:?}"),
+            }
+        }
+        assert_eq!(items.len() as u64, head.pending);
+        let keys = std::fs::read(world.path("keys")).expect("readable");
+        let used = keys[4096..].chunks(128).filter(|slot| slot.iter().any(|&byte| byte != 0)).count();
+        assert_eq!(used as u64, head.pending, "keys without a person");
+        let blobs = std::fs::read_dir(world.path("store/blobs")).expect("readable").count();
+        assert_eq!(blobs as u64, head.pending, "probes without a person");
+    }
+    assert!(acknowledged.len() > KILLS, "the load enrolled nobody");
+}
+
+/// Runs the load, kills it at a random moment, and returns what it had acknowledged.
+fn enroll_until_killed(world: &World) -> Vec<EnrollmentId> {
+    let mut child = Command::new(load())
+        .args([world.folder.path().as_os_str().to_str().expect("plain path"), "4", "60", "3"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("cargo builds the example before the tests");
+    let mut lines = child.stdout.take().expect("piped");
+    // Once the first is acknowledged, the kill falls into the work.
+    let mut first = [0; 1];
+    lines.read_exact(&mut first).expect("an acknowledgement");
+    let [random]: [u8; 1] = world.randomness.bytes();
+    let rest = std::thread::spawn(move || {
+        let mut text = String::from(char::from(first[0]));
+        // The pipe ends when the child does.
+        lines.read_to_string(&mut text).expect("text");
+        text
+    });
+    std::thread::sleep(Duration::from_millis(u64::from(random)));
+    child.kill().expect("running");
+    child.wait().expect("killed");
+    let text = rest.join().expect("no panic");
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+fn load() -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a file");
+    test.ancestors().nth(2).expect("target/release/deps/it").join("examples/load")
+}

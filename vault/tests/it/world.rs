@@ -1,0 +1,178 @@
+//! A vault in a temporary folder, with a clock that stands still until told, and the peers around it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use volar_core::clock::{Clock, ManualClock, Timestamp};
+use volar_core::id::{GalleryId, IdempotencyId, SubjectId, TicketId};
+use volar_core::randomness::{Randomness, SeededRandomness};
+use volar_core::template::Position;
+use volar_core::ticket::{Purpose, Ticket};
+use volar_service::identity::Peer;
+use volar_vault::enrollment::Enroll;
+use volar_vault::error::VaultError;
+use volar_vault::feed::FeedItem;
+use volar_vault::format::v1::{Consent, Payment, State};
+use volar_vault::keys::KeyFile;
+use volar_vault::store::SledStore;
+use volar_vault::vault::{Call, DamagedKeys, Parts, Settings, Vault};
+
+use crate::people::palm;
+
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) settings: Settings,
+}
+
+pub(crate) fn slug<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().ok().expect("a slug")
+}
+
+pub(crate) fn peer(role: &str, device: &str) -> Peer {
+    format!("spiffe://volar/acme/north/{role}/{device}").parse().expect("a peer's name")
+}
+
+pub(crate) fn kiosk() -> Peer {
+    peer("kiosk", "kiosk-1")
+}
+
+pub(crate) fn matcher() -> Peer {
+    peer("matcher", "matcher-1")
+}
+
+pub(crate) fn checkout() -> Peer {
+    peer("checkout", "checkout-1")
+}
+
+pub(crate) fn operator() -> Peer {
+    peer("operator", "ops-1")
+}
+
+pub(crate) fn members() -> GalleryId {
+    slug("members")
+}
+
+pub(crate) fn payment() -> Payment {
+    Payment {
+        provider: "test".to_owned(),
+        customer: "cus_secret_anna_77".to_owned(),
+        payment_method: "pm_secret_anna_88".to_owned(),
+        label: "Test account anna".to_owned(),
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let randomness: Arc<dyn Randomness> = Arc::new(SeededRandomness::new(1));
+        KeyFile::create(&folder.path().join("vault.key"), &*randomness).expect("writable");
+        let model = slug("oriented-filters-1");
+        let galleries = vec![(members(), model)];
+        let other = vec![(members(), slug("oriented-filters-1")), (slug("staff"), slug("oriented-filters-1"))];
+        let settings = Settings {
+            tenants: vec![(slug("acme"), galleries), (slug("bolt"), other)],
+            verdicts_required: 1,
+            payment_deadline: Duration::from_secs(900),
+            ticket_lifetime: Duration::from_secs(900),
+            erasure_wait: Duration::from_millis(50),
+            heartbeat: Duration::from_millis(100),
+            damaged_keys: DamagedKeys::Refuse,
+        };
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_milliseconds(1_790_000_000_000)));
+        Self { folder, clock, randomness, settings }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn open(&self) -> Arc<Vault> {
+        Arc::new(self.try_open().expect("a vault that opens"))
+    }
+
+    pub(crate) fn try_open(&self) -> Result<Vault, VaultError> {
+        let store = SledStore::open(&self.path("store"), 64 << 20, true)?;
+        let holder = KeyFile::open(&self.path("vault.key"))?;
+        let parts = Parts {
+            store: Box::new(store),
+            key_table: &self.path("keys"),
+            holder: &holder,
+            clock: self.clock.clone(),
+            randomness: self.randomness.clone(),
+        };
+        Vault::open(parts, self.settings.clone())
+    }
+
+    /// A new call; bodies that differ get different `body`.
+    pub(crate) fn call(&self, body: u8) -> Call {
+        Call { id: IdempotencyId::random(&*self.randomness), body_sha256: [body; 32] }
+    }
+
+    pub(crate) fn consent(&self) -> Consent {
+        Consent {
+            policy_version: "2026-11".to_owned(),
+            language: "de".to_owned(),
+            text_sha256: [3; 32],
+            given_at: self.clock.now(),
+            method: "touch-screen".to_owned(),
+        }
+    }
+
+    pub(crate) fn request(&self, payment_follows: bool) -> Enroll {
+        let one = |position| palm(&*self.randomness, position, 2, 3);
+        Enroll {
+            gallery: members(),
+            generation: 1,
+            model: slug("oriented-filters-1"),
+            consent: Some(self.consent()),
+            palms: vec![one(Position::Left), one(Position::Right)],
+            payment_follows,
+        }
+    }
+
+    /// Everything in the feed.
+    pub(crate) fn feed(&self, vault: &Vault) -> Vec<FeedItem> {
+        vault.events(&matcher(), &members(), 1, 100_000).expect("readable").0
+    }
+
+    /// Enrols somebody and returns their enrollment, subject and sequence number.
+    pub(crate) fn enroll(&self, vault: &Vault) -> (volar_core::id::EnrollmentId, SubjectId, u64) {
+        let enrollment = vault.enroll(&kiosk(), &self.call(0), &self.request(true)).expect("enrolled");
+        let item = self.feed(vault).pop().expect("an event");
+        (enrollment, item.subject, item.sequence)
+    }
+
+    /// Enrols somebody, active and with a payment reference.
+    pub(crate) fn member(&self, vault: &Vault) -> SubjectId {
+        let (enrollment, subject, sequence) = self.enroll(vault);
+        let clear = vault.report_verdict(&matcher(), &self.call(0), &members(), sequence, None);
+        assert_eq!(clear.expect("reported"), Some(State::Active));
+        vault.bind_payment(&kiosk(), &self.call(0), enrollment, &payment()).expect("bound");
+        subject
+    }
+
+    /// A ticket as a matcher makes it.
+    pub(crate) fn ticket(&self, subject: SubjectId, purpose: Purpose) -> Ticket {
+        let now = self.clock.now();
+        Ticket {
+            id: TicketId::random(&*self.randomness),
+            purpose,
+            tenant: slug("acme"),
+            gallery: members(),
+            subject,
+            site: slug("north"),
+            device: slug(if purpose == Purpose::Admission { "gate-1" } else { "kiosk-1" }),
+            lane: slug("lane-1"),
+            decided_at: now,
+            expires_at: now.after(self.settings.ticket_lifetime),
+        }
+    }
+
+    /// The same, sealed under the tenant's key of now.
+    pub(crate) fn sealed(&self, vault: &Vault, subject: SubjectId, purpose: Purpose) -> Vec<u8> {
+        self.ticket(subject, purpose).seal(&vault.ticket_key(&matcher()).expect("a key"), &*self.randomness)
+    }
+}
