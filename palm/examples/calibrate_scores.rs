@@ -35,7 +35,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let protection = GalleryProtection::new(&Key::new([7; Key::LENGTH]));
     let palms: Vec<(Reference, Probe)> = in_parallel(FIRST_PERSON..FIRST_PERSON + people, |person| {
         let presented = crops(person, 2, 1.0);
-        presented.iter().map(|palm| (protection.reference(&template(&palm[0])), protection.probe(&template(&palm[1])))).collect::<Vec<_>>()
+        presented
+            .iter()
+            .map(|palm| (protection.reference(&template(&palm[0])), protection.probe(&template(&palm[1]))))
+            .collect::<Vec<_>>()
     })
     .into_iter()
     .flatten()

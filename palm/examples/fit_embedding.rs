@@ -26,11 +26,14 @@ const MISALIGNMENT: f32 = 2.0;
 const RIDGE: f64 = 0.02;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let to = std::env::args().nth(1).unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/src/projection.bin").into());
+    let to =
+        std::env::args().nth(1).unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/src/projection.bin").into());
     let palms: Vec<Vec<Vec<f32>>> = in_parallel(FIRST_PERSON..FIRST_PERSON + PEOPLE, |person| {
         crops(person, PRESENTATIONS, MISALIGNMENT)
             .into_iter()
-            .map(|palm| palm.iter().filter_map(|roi| line_features(roi).ok()).map(|features| features.to_vec()).collect())
+            .map(|palm| {
+                palm.iter().filter_map(|roi| line_features(roi).ok()).map(|features| features.to_vec()).collect()
+            })
             .collect::<Vec<Vec<Vec<f32>>>>()
     })
     .into_iter()
@@ -95,7 +98,8 @@ fn discriminants(palms: &[Vec<Vec<f32>>]) -> DMatrix<f64> {
     let eigen = SymmetricEigen::new((&whitened + whitened.transpose()) * 0.5);
     let mut order: Vec<usize> = (0..LINE_FEATURES).collect();
     order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
-    let best: Vec<_> = order[..EMBEDDING_DIMENSIONS].iter().map(|&i| eigen.eigenvectors.column(i).into_owned()).collect();
+    let best: Vec<_> =
+        order[..EMBEDDING_DIMENSIONS].iter().map(|&i| eigen.eigenvectors.column(i).into_owned()).collect();
     whitener.tr_solve_lower_triangular(&DMatrix::from_columns(&best)).expect("as above")
 }
 

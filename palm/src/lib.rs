@@ -12,6 +12,8 @@ pub mod guidance;
 pub mod guided;
 mod layout;
 pub mod line_features;
+#[cfg(test)]
+mod made_up;
 mod no_open_hand;
 pub mod orientation;
 pub mod outline;

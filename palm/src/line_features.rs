@@ -31,7 +31,8 @@ pub fn line_features(roi: &RegionOfInterest) -> Result<Zeroizing<Vec<f32>>, Embe
         .collect();
     let mut map = Zeroizing::new(vec![0.0; FIELD_SIDE * FIELD_SIDE]);
     for channel in 0..CHANNELS {
-        let (orientation, sign) = (channel % usize::from(ORIENTATIONS), if channel < CHANNELS / 2 { 1.0 } else { -1.0 });
+        let (orientation, sign) =
+            (channel % usize::from(ORIENTATIONS), if channel < CHANNELS / 2 { 1.0 } else { -1.0 });
         for ((value, cell), length) in map.iter_mut().zip(responses.cells()).zip(&lengths) {
             *value = (sign * cell[orientation]).max(0.0) / length;
         }
@@ -48,7 +49,9 @@ fn pool(map: &[f32], features: &mut Vec<f32>) {
         for (row, weight) in map.chunks_exact(FIELD_SIDE).zip(weights_down) {
             columns.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
         }
-        let across = |weights: &[f32; FIELD_SIDE]| columns.iter().zip(weights).map(|(value, weight)| value * weight).sum::<f32>();
+        let across = |weights: &[f32; FIELD_SIDE]| {
+            columns.iter().zip(weights).map(|(value, weight)| value * weight).sum::<f32>()
+        };
         features.extend(POOLING.iter().map(across));
     }
     columns.zeroize();

@@ -8,9 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::embedding::EmbeddingError;
 use crate::roi::RegionOfInterest;
 use crate::roi_normalize::{NormalizedRoi, halved, mirrored, normalize};
-use crate::template_parameters::{
-    CELL_STEP, ENVELOPE_SIGMA, FILTER_SIDE, HALF_SIDE, ROTATIONS_DEGREES, WAVELENGTH,
-};
+use crate::template_parameters::{CELL_STEP, ENVELOPE_SIGMA, FILTER_SIDE, HALF_SIDE, ROTATIONS_DEGREES, WAVELENGTH};
 
 /// Orientation fields of a region: as it is first, then turned a little either way, for palms held askew.
 ///
@@ -105,9 +103,9 @@ impl LineResponses {
         };
         let mut cells = Zeroizing::new(self.0.iter().map(winner).collect::<Vec<u8>>());
         // FNV-1a, then one step of a linear congruential generator a cell (Knuth's MMIX constants).
-        let mut state = cells.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &cell| {
-            (hash ^ u64::from(cell)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let mut state = cells
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &cell| (hash ^ u64::from(cell)).wrapping_mul(0x0100_0000_01b3));
         for (cell, _) in cells.iter_mut().zip(&self.0).filter(|(_, responses)| responses.iter().all(|&r| r == 0.0)) {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *cell = ((state >> 33) % u64::from(ORIENTATIONS)) as u8;
@@ -152,4 +150,95 @@ fn dark_line(angle: f32) -> [f32; TAPS] {
     let energy = filter.iter().map(|weight| weight * weight).sum::<f32>().sqrt();
     filter.iter_mut().for_each(|weight| *weight /= energy);
     filter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roi::ROI_SIDE;
+    use crate::template_parameters::HALF_SIDE;
+
+    /// Dark lines whose normal is turned by `degrees` clockwise from pointing right, moved by `shift` pixels.
+    fn lines(degrees: f32, shift: f32) -> RegionOfInterest {
+        let (sine, cosine) = degrees.to_radians().sin_cos();
+        let pixel = |i: usize| {
+            let (x, y) = ((i % ROI_SIDE) as f32, (i / ROI_SIDE) as f32);
+            (160.0 + 50.0 * ((x * cosine + y * sine + shift) * std::f32::consts::TAU / 16.0).cos()) as u8
+        };
+        RegionOfInterest::new((0..ROI_SIDE * ROI_SIDE).map(pixel).collect()).expect("the right number of pixels")
+    }
+
+    /// Share of the inner cells on a dark line that `wanted` wins; on a bright one any other orientation may.
+    fn share(roi: &RegionOfInterest, wanted: u8) -> f32 {
+        let field = orientation_fields(roi).expect("lines").remove(0);
+        let inner = |i: &usize| (6..32).contains(&(i / FIELD_SIDE)) && (6..32).contains(&(i % FIELD_SIDE));
+        let dark = |i: &usize| roi.pixel(i / FIELD_SIDE * 4 + 2, i % FIELD_SIDE * 4 + 2) < 125;
+        let cells: Vec<usize> = (0..FIELD_SIDE * FIELD_SIDE).filter(inner).filter(dark).collect();
+        assert!(cells.len() > 50, "too few to judge by");
+        cells.iter().filter(|&&i| field.expose()[i] == wanted).count() as f32 / cells.len() as f32
+    }
+
+    #[test]
+    fn each_orientation_is_named_after_its_lines() {
+        for orientation in 0..ORIENTATIONS {
+            let own = share(&lines(30.0 * f32::from(orientation), 0.0), orientation);
+            assert!(own > 0.95, "{orientation}: {own}");
+        }
+    }
+
+    #[test]
+    fn a_probe_turned_askew_matches_by_one_of_its_turns() {
+        let roi = crate::made_up::region(1, 0, |_| {});
+        let reference = orientation_fields(&roi).expect("a palm");
+        for degrees in [-8.0, -4.0, 4.0, 8.0] {
+            let askew = crate::made_up::region(1, 0, |presentation| presentation.misalignment.degrees = degrees);
+            let probe = orientation_fields(&askew).expect("a palm");
+            let straight = reference[0].distance(&probe[0]);
+            let best = probe.iter().map(|field| reference[0].distance(field)).fold(1.0, f32::min);
+            assert!(best < 0.3 && best <= straight, "{degrees}: {best} of {straight}");
+        }
+    }
+
+    #[test]
+    fn strangers_stay_near_half() {
+        let fields: Vec<_> = (1..=6)
+            .map(|person| orientation_fields(&crate::made_up::region(person, 0, |_| {})).expect("a palm"))
+            .collect();
+        for (i, one) in fields.iter().enumerate() {
+            for other in &fields[i + 1..] {
+                let best = other.iter().map(|field| one[0].distance(field)).fold(1.0, f32::min);
+                assert!((0.39..0.5).contains(&best), "{best}");
+            }
+        }
+    }
+
+    #[test]
+    fn cells_that_show_nothing_do_not_agree() {
+        let corner = |pixels: &mut Vec<u8>| {
+            for row in pixels.chunks_exact_mut(ROI_SIDE).take(70) {
+                row[82..].fill(5);
+            }
+        };
+        let field = |degrees: f32| {
+            let mut pixels = lines(degrees, 0.0).pixels().to_vec();
+            corner(&mut pixels);
+            let roi = RegionOfInterest::new(pixels).expect("the right number of pixels");
+            orientation_fields(&roi).expect("lines").remove(0)
+        };
+        let (one, other) = (field(10.0), field(50.0));
+        let empty: Vec<usize> =
+            (0..FIELD_SIDE * FIELD_SIDE).filter(|i| i / FIELD_SIDE < 10 && i % FIELD_SIDE > 28).collect();
+        let same = empty.iter().filter(|&&i| one.expose()[i] == other.expose()[i]).count();
+        assert!(same * 3 < empty.len(), "{same} of {} agree", empty.len());
+        assert_eq!(one.expose(), field(10.0).expose());
+    }
+
+    #[test]
+    fn a_vector_lane_sum_is_the_plain_one() {
+        let (a, b) = (FILTERS[1], FILTERS[4]);
+        let plain: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        assert!((f64::from(dot(&a, &b)) - plain).abs() < 1e-6);
+        let responses = LineResponses::new(&HalfPicture(vec![1.0; HALF_SIDE * HALF_SIDE]));
+        assert!(responses.cells().iter().flatten().all(|response| response.abs() < 1e-4), "filters have no mean");
+    }
 }

@@ -92,9 +92,7 @@ pub(crate) fn halved(picture: &[f32]) -> Picture {
     let mut half = Zeroizing::new(Vec::with_capacity(HALF_SIDE * HALF_SIDE));
     for pair in picture.chunks_exact(2 * ROI_SIDE) {
         let (upper, lower) = pair.split_at(ROI_SIDE);
-        half.extend(
-            upper.chunks_exact(2).zip(lower.chunks_exact(2)).map(|(a, b)| (a[0] + a[1] + b[0] + b[1]) / 4.0),
-        );
+        half.extend(upper.chunks_exact(2).zip(lower.chunks_exact(2)).map(|(a, b)| (a[0] + a[1] + b[0] + b[1]) / 4.0));
     }
     half
 }
@@ -159,4 +157,79 @@ pub(crate) fn mirrored(at: isize, side: usize) -> usize {
     let last = side as isize - 1;
     let folded = if at < 0 { -at } else { at };
     (if folded > last { 2 * last - folded } else { folded }) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Slanted dark lines under light that falls off to the right.
+    fn striped(brightness: f32, contrast: f32) -> RegionOfInterest {
+        let pixel = |i: usize| {
+            let (x, y) = ((i % ROI_SIDE) as f32, (i / ROI_SIDE) as f32);
+            let light = brightness * (1.0 - 0.3 * x / ROI_SIDE as f32);
+            (light - contrast * ((0.35 * (x + 0.5 * y)).sin().powi(8))) as u8
+        };
+        RegionOfInterest::new((0..ROI_SIDE * ROI_SIDE).map(pixel).collect()).expect("the right number of pixels")
+    }
+
+    #[test]
+    fn light_and_contrast_hardly_matter() {
+        let (usual, other) = (normalize(&striped(150.0, 60.0)), normalize(&striped(220.0, 90.0)));
+        let (usual, other) = (usual.expect("striped"), other.expect("striped"));
+        let apart = usual.values().iter().zip(other.values()).map(|(a, b)| (a - b).abs()).sum::<f32>();
+        assert!(apart / (usual.values().len() as f32) < 0.05, "{apart}");
+    }
+
+    #[test]
+    fn lines_are_negative_and_values_bounded() {
+        let roi = striped(150.0, 60.0);
+        let normalized = normalize(&roi).expect("striped");
+        assert!(normalized.values().iter().all(|value| value.abs() <= CLIP));
+        let (mut dark, mut light) = (0.0, 0.0);
+        for (value, &pixel) in normalized.values().iter().zip(roi.pixels()) {
+            if pixel < 90 { dark += value } else { light += value }
+        }
+        assert!(dark < 0.0 && light > 0.0, "{dark} {light}");
+    }
+
+    #[test]
+    fn flat_regions_of_every_grey_are_featureless() {
+        for grey in [0, 1, 90, 255] {
+            let flat = RegionOfInterest::new(vec![grey; ROI_SIDE * ROI_SIDE]).expect("the right number of pixels");
+            let error = normalize(&flat).err();
+            assert!(matches!(error, Some(EmbeddingError::Featureless { .. })), "{grey}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn darkness_behind_the_hand_has_no_say() {
+        let whole = striped(150.0, 40.0);
+        let mut cut = whole.pixels().to_vec();
+        cut.chunks_exact_mut(ROI_SIDE).for_each(|row| row[ROI_SIDE - 25..].fill(6));
+        let cut = RegionOfInterest::new(cut).expect("the right number of pixels");
+        let (whole, cut) = (normalize(&whole).expect("striped"), normalize(&cut).expect("striped"));
+        for row in 0..ROI_SIDE {
+            assert!(cut.values()[(row + 1) * ROI_SIDE - 25..(row + 1) * ROI_SIDE].iter().all(|&value| value == 0.0));
+            // Well inside, the same as without the cut.
+            for at in row * ROI_SIDE..(row + 1) * ROI_SIDE - 80 {
+                assert!((whole.values()[at] - cut.values()[at]).abs() < 0.1, "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_region_beside_the_palm_is_background() {
+        let mut pixels = vec![3; ROI_SIDE * ROI_SIDE];
+        for (i, pixel) in pixels.iter_mut().enumerate().filter(|(i, _)| (40..112).contains(&(i % ROI_SIDE))) {
+            *pixel = 140 + (i % 7) as u8;
+        }
+        let beside = RegionOfInterest::new(pixels).expect("the right number of pixels");
+        assert!(matches!(normalize(&beside), Err(EmbeddingError::Background { .. })));
+    }
+
+    #[test]
+    fn mirroring_folds_at_edge_pixels() {
+        assert_eq!([-2, -1, 0, 3, 4, 5].map(|at| mirrored(at, 4)), [2, 1, 0, 3, 2, 1]);
+    }
 }
