@@ -16,6 +16,7 @@ let screen = null;
 let shown = "";
 let framed = "";
 let online = true;
+let fresh = true;
 let turn = Promise.resolve();
 let touched = 0;
 const panel = new Panel(at("stage"));
@@ -43,6 +44,9 @@ function show(next) {
 }
 
 async function render(next) {
+  // An answer can be overtaken by the connection; the count starts anew with the kiosk's process.
+  if (state && next.change < state.change && !fresh) return;
+  fresh = false;
   state = next;
   document.body.dataset.screen = online ? next.screen : "unavailable";
   const frame = [next.language, next.step, next.screen, next.stage].join("|");
@@ -161,6 +165,7 @@ connect(
   (standing) => {
     if (online === standing) return;
     online = standing;
+    fresh = true;
     if (state) show(state);
   },
 );

@@ -49,7 +49,7 @@ export class Panel {
         this.open = !this.open;
         this.show({ stage: true, language: this.language });
       },
-    }, svg(icon(this.open ? "cross" : "hand")), this.open ? null : h("span", {}, t("stage.title")));
+    }, svg(icon(this.open ? "cross" : "hand")));
     if (!this.open) {
       this.element.replaceChildren(toggle);
       return;

@@ -211,18 +211,24 @@ impl Kiosk {
         let mut session = self.locked();
         let returned = action(&mut session, now);
         let (effects, endings, number) = (session.take_effects(), session.take_endings(), session.number());
-        let state = State::of(&session, self.parts.stage.is_some(), self.parts.mirror_picture, now);
+        let captures = session.take_captures();
+        let mut state = State::of(&session, self.parts.stage.is_some(), self.parts.mirror_picture, now);
         self.state.send_if_modified(|shown| {
             if shown.screen != state.screen {
                 tracing::debug!(screen = state.screen, session = number, "screen");
             }
+            state.change = shown.change;
             let changed = **shown != state;
             if changed {
+                state.change += 1;
                 *shown = Arc::new(state);
             }
             changed
         });
         drop(session);
+        for took in captures {
+            metrics::histogram!("volar_kiosk_capture_seconds").record(took.as_secs_f64());
+        }
         for (ending, took) in endings {
             metrics::counter!("volar_kiosk_sessions_total", "outcome" => ending.as_str()).increment(1);
             metrics::histogram!("volar_kiosk_session_seconds").record(took.as_secs_f64());

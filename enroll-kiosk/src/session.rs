@@ -117,6 +117,7 @@ pub struct Session {
     started_at: Timestamp,
     effects: Vec<Effect>,
     endings: Vec<(Ending, Duration)>,
+    captured_in: Vec<Duration>,
 }
 
 impl Session {
@@ -136,6 +137,7 @@ impl Session {
             started_at: now,
             effects: Vec::new(),
             endings: Vec::new(),
+            captured_in: Vec::new(),
         }
     }
 
@@ -152,6 +154,11 @@ impl Session {
     /// Sessions that have ended since the last call, and how long they took.
     pub fn take_endings(&mut self) -> Vec<(Ending, Duration)> {
         std::mem::take(&mut self.endings)
+    }
+
+    /// How long each capture took that was completed since the last call, from the hand's appearance on.
+    pub fn take_captures(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.captured_in)
     }
 
     /// welcome -> notice.
@@ -359,6 +366,8 @@ impl Session {
         if !self.capturing().is_some_and(|capturing| capturing.is_complete(moment)) {
             return;
         }
+        let took = self.capturing().and_then(|capturing| capturing.appeared_at).map(|since| moment.since(since));
+        self.captured_in.extend(took);
         let number = self.next_capture();
         match &mut self.phase {
             Phase::Capture { consent, hands, done, now } => {

@@ -21,6 +21,8 @@ pub struct State {
     pub languages: [Language; 3],
     /// Counts sessions; changes when one begins or ends.
     pub session: u64,
+    /// Counts changes of the state, so that an answer that was overtaken is known for an old one.
+    pub change: u64,
     /// Which step of how many, for the step indicator; none outside an enrollment.
     pub step: Option<u8>,
     /// The capture under way.
@@ -122,6 +124,7 @@ impl State {
             language: session.language,
             languages: Language::ALL,
             session: session.number(),
+            change: 0,
             step: step(&session.phase),
             capture: capture(session),
             payment: payment(session),

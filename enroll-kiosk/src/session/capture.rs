@@ -87,6 +87,8 @@ pub(crate) struct Capturing {
     pub(crate) outline: Outline,
     pub(crate) frame_size: (u32, u32),
     pub(crate) hand_present: bool,
+    /// When the first hand came.
+    pub(crate) appeared_at: Option<Timestamp>,
     min: usize,
     patience: Duration,
     interval: Duration,
@@ -124,6 +126,7 @@ impl Capturing {
             outline: Outline::default(),
             frame_size: (0, 0),
             hand_present: false,
+            appeared_at: None,
             min: wanted,
             patience: Duration::ZERO,
             interval: Duration::ZERO,
@@ -145,7 +148,9 @@ impl Capturing {
         self.outline = seen.outline;
         self.frame_size = frame_size;
         self.hand_present = matches!(seen.presence, Presence::Entered | Presence::Present);
-        if !self.hand_present {
+        if self.hand_present {
+            self.appeared_at.get_or_insert(now);
+        } else {
             self.previous_still_there = false;
             self.other_hand_seen = false;
             self.rested_since = None;

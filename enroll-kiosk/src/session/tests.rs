@@ -192,6 +192,7 @@ fn a_whole_visit() {
     assert_eq!(visit.session.capturing().and_then(|capturing| capturing.hand), Some(Position::Right));
     visit.views(3, Position::Right);
     assert_eq!((visit.screen(), visit.effects()), ("enrolling", vec!["enroll"]));
+    assert_eq!(visit.session.take_captures(), [Duration::from_secs(1); 2]);
 
     let (number, enrollment) = (visit.session.number(), EnrollmentId::from_bytes([7; 16]));
     visit.session.enrolled(number, enrollment, visit.now);
