@@ -111,12 +111,14 @@ impl Clients {
         let end = std::time::Instant::now() + PATIENCE;
         loop {
             let answered = self.identification().identify(identify(palms, person, "lane-admit")).await;
-            match answered {
+            let said = match answered {
                 Ok(response) if response.get_ref().decision == Decision::Admitted as i32 => {
                     return response.into_inner();
                 }
-                answered => assert!(std::time::Instant::now() < end, "still not admitted: {answered:?}"),
-            }
+                Ok(response) => response.into_inner().reason,
+                Err(status) => reason(&status),
+            };
+            assert!(std::time::Instant::now() < end, "still not admitted: {said}");
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use volar_tests::client::enroll;
 use volar_tests::palms::Person;
@@ -49,28 +48,53 @@ async fn another_key_file_is_named_and_the_right_one_opens_everything() {
     fs::write(&key, "not a key").expect("writable");
     let said = refusal(&mut system);
     assert!(said.contains("vault.key"), "{said}");
-    fs::remove_file(&key).expect("removable");
+    // Moved, not removed: a key file that others could read would be refused for that.
+    let aside = key.with_extension("aside");
+    fs::rename(&key, &aside).expect("movable");
     let said = refusal(&mut system);
     assert!(said.contains("vault.key"), "{said}");
+    fs::rename(&aside, &key).expect("movable");
     fs::write(&key, kept).expect("writable");
     serves_everyone(&mut system).await;
 }
 
-/// The store's largest file: sled's log.
-fn log(folder: &Path) -> PathBuf {
-    let mut files: Vec<(u64, PathBuf)> = Vec::new();
-    collect(&folder.join("store"), &mut files);
-    files.sort();
-    files.pop().expect("the store has files").1
+/// The store's files as they were.
+struct Kept(Vec<(PathBuf, Vec<u8>)>);
+
+impl Kept {
+    fn of(system: &System) -> Self {
+        let mut files = Vec::new();
+        collect(&system.folder().join("store"), &mut files);
+        // The longest last: sled's log.
+        files.sort_by_key(|(_, content)| content.len());
+        Self(files)
+    }
+
+    /// The longest file and how much of it is written: data does not reach to the end of sled's segments.
+    fn log(&self) -> (&Path, &[u8], usize) {
+        let (path, content) = self.0.last().expect("the store has files");
+        let used = content.iter().rposition(|&byte| byte != 0).expect("the log holds something") + 1;
+        (path, content, used)
+    }
+
+    /// Puts every file back: what a start wrote must not outlive the try.
+    fn restore(&self, system: &System) {
+        fs::remove_dir_all(system.folder().join("store")).expect("removable");
+        for (path, content) in &self.0 {
+            fs::create_dir_all(path.parent().expect("files lie in folders")).expect("writable");
+            fs::write(path, content).expect("writable");
+        }
+    }
 }
 
-fn collect(folder: &Path, files: &mut Vec<(u64, PathBuf)>) {
+fn collect(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
     for entry in fs::read_dir(folder).expect("readable") {
         let path = entry.expect("readable").path();
         if path.is_dir() {
             collect(&path, files);
         } else {
-            files.push((fs::metadata(&path).expect("readable").len(), path));
+            let content = fs::read(&path).expect("readable");
+            files.push((path, content));
         }
     }
 }
@@ -94,15 +118,13 @@ async fn never_serves_less(system: &mut System, what: &str) {
 #[tokio::test]
 async fn a_cut_store_file_is_noticed() {
     let mut system = stopped().await;
-    let path = log(system.folder());
-    let whole = fs::read(&path).expect("readable");
-    // Data does not reach to the end of sled's preallocated segments: cut inside what is written.
-    let used = whole.iter().rposition(|&byte| byte != 0).expect("the log holds something") + 1;
+    let kept = Kept::of(&system);
+    let (path, whole, used) = kept.log();
     for share in [0.25, 0.5, 0.9] {
         let at = (used as f64 * share) as usize;
-        fs::write(&path, &whole[..at]).expect("writable");
+        fs::write(path, &whole[..at]).expect("writable");
         never_serves_less(&mut system, &format!("cut at {at} of {used}")).await;
-        fs::write(&path, &whole).expect("writable");
+        kept.restore(&system);
     }
     serves_everyone(&mut system).await;
 }
@@ -110,18 +132,17 @@ async fn a_cut_store_file_is_noticed() {
 #[tokio::test]
 async fn flipped_bits_in_the_store_are_noticed() {
     let mut system = stopped().await;
-    let path = log(system.folder());
-    let whole = fs::read(&path).expect("readable");
-    let used = whole.iter().rposition(|&byte| byte != 0).expect("the log holds something") + 1;
+    let kept = Kept::of(&system);
+    let (path, whole, used) = kept.log();
     for step in 0..12 {
         let at = used * (2 * step + 1) / 24;
-        let mut flipped = whole.clone();
+        let mut flipped = whole.to_vec();
         flipped[at] ^= 0x10;
-        fs::write(&path, &flipped).expect("writable");
+        fs::write(path, &flipped).expect("writable");
         never_serves_less(&mut system, &format!("a bit flipped at {at} of {used}")).await;
-        // What a start writes must not outlive the try.
-        fs::write(&path, &whole).expect("writable");
+        kept.restore(&system);
     }
+    serves_everyone(&mut system).await;
 }
 
 #[tokio::test]
@@ -139,8 +160,8 @@ async fn a_damaged_key_table_is_named() {
     serves_everyone(&mut system).await;
 }
 
-#[tokio::test]
-async fn a_second_vault_on_the_same_store_is_refused() {
+#[test]
+fn a_second_vault_on_the_same_store_is_refused() {
     let mut system = System::vault();
     let mut second = System::prepared(vec![("vault", String::new())]);
     // The same folder, another process.
@@ -151,5 +172,4 @@ async fn a_second_vault_on_the_same_store_is_refused() {
     let error = second.deployment.start_vault().expect_err("the store is in use");
     assert!(format!("{error:#}").contains("exit status: 69"), "{error:#}");
     assert!(system.deployment.vault_process().expect("it runs").is_running());
-    tokio::time::sleep(Duration::from_millis(1)).await;
 }

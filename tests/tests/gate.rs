@@ -47,9 +47,9 @@ fn a_gate_works_through_a_matcher_restart_and_stays_closed_meanwhile() {
     let mut system = system();
     assert_eq!(walk_in(system.deployment.gate().expect("it runs"), 1).decision, "admitted");
 
+    let from = system.deployment.gate().expect("it runs").lines().count();
     system.deployment.matcher_process().expect("it runs").kill();
     let gate = system.deployment.gate().expect("it runs");
-    let from = gate.lines().count();
     gate.stage(&hand(2)).expect("a scene");
     let event = seen(gate, from, "unreachable");
     assert_eq!(event["opened"], false, "{event}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use volar_tests::system::System;
-use xtask::kiosk::{Kiosk, State, Visit};
+use xtask::kiosk::{Kiosk, State};
 
 fn hand(person: u64, position: &str) -> Value {
     json!({"show": "hand", "person": person, "position": position})
@@ -48,11 +48,12 @@ fn an_unplugged_sensor_is_a_screen_of_its_own_and_the_kiosk_recovers() {
     kiosk.watch_until(|state| Ok(state.capture.as_ref().is_some_and(|c| c.captured > 0))).expect("a first capture");
     kiosk.stage(&json!({"show": "unplugged"})).expect("a scene");
     screen(kiosk, "unavailable");
-    kiosk.stage(&json!({"show": "empty"})).expect("a scene");
-    screen(kiosk, "welcome");
-    let visit = Visit { hands: &["left"], account: Some("after") };
-    let kind = kiosk.enroll(&visit, |position| hand(2, position)).expect("a visit");
-    assert_eq!(kind, "active", "nothing of the visit that was cut short is left");
+    assert!(kiosk.try_press("session/payment", &json!({"skip": true})).expect("an answer").status >= 400);
+    kiosk.stage(&hand(2, "left")).expect("a scene");
+    let state = screen(kiosk, "capture");
+    assert!(state.capture.expect("capturing").captured > 0, "what was captured before is not lost");
+    let state = screen(kiosk, "payment");
+    assert_eq!(kiosk.finish(state, Some("after")).expect("a visit"), "active");
     assert_eq!(system.deployment.operator().subjects().expect("a list").len(), 1);
 }
 

@@ -36,8 +36,8 @@ async fn a_ticket_pays_once() {
     let first = clients.checkout().claim(request.clone()).await.expect("the first claim").into_inner();
     assert_eq!(first.payment.as_ref().expect("a payment").customer, "cus_test_anna");
     let repeated = clients.checkout().claim(request).await.expect("the same claim").into_inner();
-    assert_eq!(repeated, first, "the same id gets the same answer");
-    let status = clients.claim(&ticket).await.expect_err("a second claim");
+    assert!(repeated == first, "the same id gets the same answer");
+    let status = clients.claim(&ticket).await.err().expect("a second claim");
     assert_eq!(reason(&status), "TICKET_ALREADY_CLAIMED");
 }
 
@@ -49,11 +49,11 @@ async fn an_altered_ticket_is_refused_and_the_true_one_still_pays() {
     for at in [1, 5, ticket.len() / 2, ticket.len() - 1] {
         let mut altered = ticket.clone();
         altered[at] ^= 1;
-        let status = clients.claim(&altered).await.expect_err("altered");
+        let status = clients.claim(&altered).await.err().expect("altered");
         assert_eq!(reason(&status), "TICKET_FORGED", "byte {at}");
     }
     for cut in [0, 1, 16] {
-        let status = clients.claim(&ticket[..cut]).await.expect_err("cut");
+        let status = clients.claim(&ticket[..cut]).await.err().expect("cut");
         assert_eq!(reason(&status), "TICKET_MALFORMED", "{cut} bytes");
     }
     clients.claim(&ticket).await.expect("the true one");
@@ -65,6 +65,6 @@ async fn a_ticket_expires() {
     let clients = system.clients();
     let ticket = admitted(&clients, 3, "cus_test_chloe").await;
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
-    let status = clients.claim(&ticket).await.expect_err("expired");
+    let status = clients.claim(&ticket).await.err().expect("expired");
     assert_eq!(reason(&status), "TICKET_EXPIRED");
 }

@@ -11,8 +11,8 @@ use crate::signals;
 
 /// Between two looks at the kiosk's state.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// A visit of two simulated palms takes a few seconds.
-const VISIT_TIME_MAX: Duration = Duration::from_secs(60);
+/// A visit of two simulated palms takes a few seconds; on a busy machine far longer.
+const VISIT_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// A kiosk's page.
 #[derive(Clone, Debug)]

@@ -17,8 +17,9 @@ use crate::deployment::Deployment;
 use crate::kiosk::{Kiosk, Visit};
 use crate::signals;
 
-/// A picture does not change: what has not been captured in this time, many frames, never will be.
-const FRAME_PATIENCE: Duration = Duration::from_millis(1500);
+/// A picture does not change: what has not been captured in this time, some 25 looks at it, never will be. A capture
+/// takes half a second; a busy machine needs the rest.
+const FRAME_PATIENCE: Duration = Duration::from_millis(2500);
 
 /// What became of every frame.
 #[derive(Debug, Serialize)]
@@ -89,7 +90,7 @@ pub fn run(frames: &Frames, state: &Path, mirrored: bool) -> anyhow::Result<Fram
         bar.set_message(format!("{} {} enrols", palm.person, palm.hand));
         let (captured, outcome) = enroll(deployment.kiosk()?, palm, &files[..files.len().min(ENROLLED)], &bar)?;
         if outcome != "active" {
-            bar.println(format!("{} {}: enrolment ended as {outcome}", palm.person, palm.hand));
+            tell(&bar, &format!("{} {}: enrolment ended as {outcome}", palm.person, palm.hand));
         }
         let frames = u32::try_from(files.len()).unwrap_or(u32::MAX);
         counts.insert(palm, Counts { frames, captured, ..Counts::default() });
@@ -110,7 +111,7 @@ pub fn run(frames: &Frames, state: &Path, mirrored: bool) -> anyhow::Result<Fram
 fn settings(frames: &Frames, mirrored: bool) -> Settings {
     let mut settings = Settings::new(Sensors::pictures(&frames.folder, mirrored), Ports::Free);
     // Of three samples one is enough; the kiosk waits for the other two as long as showing them takes.
-    let capture = "[capture]\nreferences_wanted = 3\nreferences_min = 1\npatience_seconds = 4\ninterval_ms = 100";
+    let capture = "[capture]\nreferences_wanted = 3\nreferences_min = 1\npatience_seconds = 6\ninterval_ms = 100";
     settings.extra.push(("kiosk", capture.to_owned()));
     settings
 }
@@ -141,6 +142,7 @@ fn enroll(kiosk: &Kiosk, palm: &PalmName, files: &[String], bar: &ProgressBar) -
     let mut state = kiosk.begin(&[palm.hand])?;
     let mut captured = 0;
     for file in files {
+        let before = captured;
         kiosk.stage(&picture(file))?;
         let end = Instant::now() + FRAME_PATIENCE;
         while state.screen == "capture" && Instant::now() < end {
@@ -151,6 +153,10 @@ fn enroll(kiosk: &Kiosk, palm: &PalmName, files: &[String], bar: &ProgressBar) -
                 captured = now;
                 break;
             }
+        }
+        if captured == before {
+            let guidance = state.capture.as_ref().and_then(|capture| capture.guidance.as_deref());
+            tell(bar, &format!("{file} was not captured: {}", guidance.unwrap_or("no reason given")));
         }
         bar.inc(1);
     }
@@ -187,6 +193,11 @@ fn walk_in(
         Err(reason) => anyhow::bail!("the ticket of {file} cannot be claimed: {reason}"),
     }
     Ok(())
+}
+
+/// Prints a line above the bar, also where there is no terminal to show a bar.
+fn tell(bar: &ProgressBar, line: &str) {
+    bar.suspend(|| println!("{line}"));
 }
 
 fn picture(file: &str) -> Value {
