@@ -56,3 +56,41 @@ impl Stage {
         (state.scene.clone(), state.changes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sensor::SensorConfig;
+
+    #[test]
+    fn scenes_read_as_documented() {
+        let read = |json: &str| serde_json::from_str::<Scene>(json);
+        let files = Scene::Files { paths: vec!["a.jpg".into()] };
+        assert_eq!(read(r#"{"show":"files","paths":["a.jpg"]}"#).expect("files"), files);
+        assert_eq!(read(r#"{"show":"unplugged"}"#).expect("unplugged"), Scene::Unplugged);
+        let two = Scene::Simulated(volar_synth::Scene::TwoHands { person: 3 });
+        assert_eq!(read(r#"{"show":"two-hands","person":3}"#).expect("rendered"), two);
+        for scene in [files, Scene::Unplugged, two] {
+            let json = serde_json::to_string(&scene).expect("plain data");
+            assert_eq!(read(&json).expect("written by this crate"), scene, "{json}");
+        }
+        assert!(read(r#"{"show":"foot"}"#).is_err());
+        assert!(read(r#"{"show":"files"}"#).is_err());
+    }
+
+    #[test]
+    fn sensors_read_as_documented() {
+        let read = |json: &str| serde_json::from_str::<SensorConfig>(json);
+        for config in [
+            r#"{"kind":"v4l2","device":"/dev/video0","format":"Y16"}"#,
+            r#"{"kind":"folder","path":"frames","frame_rate":10.0,"autoplay":false}"#,
+            r#"{"kind":"video","path":"hands.avi"}"#,
+            r#"{"kind":"simulated","seed":7}"#,
+        ] {
+            assert!(read(config).is_ok(), "{config}: {:?}", read(config).err());
+        }
+        for config in [r#"{"kind":"v4l2"}"#, r#"{"kind":"lidar"}"#, r#"{"kind":"simulated","sed":7}"#] {
+            assert!(read(config).is_err(), "{config} must be refused");
+        }
+    }
+}
