@@ -30,6 +30,9 @@ fn hold_to_one_thread() -> Result<(), Exit> {
     if ONE_THREAD.iter().all(|(name, value)| std::env::var_os(name).is_some_and(|found| found == *value)) {
         return Ok(());
     }
-    let error = Command::new("/proc/self/exe").args(std::env::args_os().skip(1)).envs(ONE_THREAD).exec();
+    let mut words = std::env::args_os();
+    let own_name = words.next().unwrap_or_else(|| env!("CARGO_BIN_NAME").into());
+    let program = std::env::current_exe().map_err(Exit::internal)?;
+    let error = Command::new(program).arg0(own_name).args(words).envs(ONE_THREAD).exec();
     Err(Exit::internal(format!("cannot begin again with {ONE_THREAD:?} set: {error}; set them and start again")))
 }
