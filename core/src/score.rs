@@ -123,8 +123,8 @@ const PALMS_MIN: usize = 1_000;
 impl ScoreModel {
     /// The calibration of a template model.
     ///
-    /// `oriented-filters-1`: means and deviations of 359,400 non-mated comparisons of 600 made-up palms (two
-    /// presentations each, seeds from person 6,000,000 on), with a safety factor for what those cannot show. No real
+    /// `oriented-filters-1`: means and deviations of 89,700 non-mated comparisons of 300 made-up palms (two
+    /// presentations each, people 6,000,000 to 6,000,149), with a safety factor for what those cannot show. No real
     /// person's palm went into any of these numbers.
     pub fn for_model(model: &ModelId) -> Result<Self, ScoreError> {
         if model.as_str() != KNOWN_MODEL {
