@@ -29,10 +29,11 @@ async fn first_call(channel: Channel) -> Result<(), Status> {
     ProtectionServiceClient::new(channel).get_protection(request).await.map(drop)
 }
 
-/// A refused handshake shows as a transport that is not available, never as an answer.
+/// A refused handshake shows as a connection that breaks, never as an answer. Under TLS 1.3 the server's alert may come
+/// after the client believes itself connected (RFC 8446, section 4.4.2.4), so the call may count as cancelled.
 fn assert_handshake_refused(answered: Result<(), Status>, what: &str) {
     let status = answered.expect_err(what);
-    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown), "{what}: {status:?}");
+    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled), "{what}: {status:?}");
     assert_eq!(volar_service::fault::Fault::reason_of(&status), None, "{what}");
 }
 
