@@ -38,7 +38,7 @@ async fn the_vault_refuses_bad_enrollments_by_name() {
     for (what, spoil, expected) in ENROLLMENTS {
         let mut request = enroll(&palms, &Person::new(1), false);
         spoil(&mut request);
-        let status = clients.enrollment().enroll(request).await.err().expect(what);
+        let status = clients.enrollment().enroll(request).await.expect_err(what);
         assert_eq!(reason(&status), expected, "{what}: {status:?}");
     }
     assert_eq!(clients.subjects().await.len(), 0, "nothing of them is stored");
@@ -82,7 +82,7 @@ async fn a_message_over_one_mebibyte_is_refused() {
     let palms = clients.palms().await;
     let mut request = enroll(&palms, &Person::new(1), false);
     request.consent.as_mut().expect("given").method = "x".repeat(1024 * 1024);
-    assert_too_large(&clients.enrollment().enroll(request).await.err().expect("too large"));
+    assert_too_large(&clients.enrollment().enroll(request).await.expect_err("too large"));
     let mut request = identify(&palms, &Person::new(1), "lane-1");
     request.lane = "x".repeat(1024 * 1024);
     assert_too_large(&clients.identification().identify(request).await.err().expect("too large"));
@@ -105,7 +105,7 @@ async fn an_idempotency_id_belongs_to_one_body() {
     let again = clients.enrollment().enroll(first.clone()).await.expect("the same again").into_inner();
     assert_eq!(again.enrollment_id, enrolled.enrollment_id);
     let other = EnrollRequest { idempotency_id: first.idempotency_id, ..enroll(&palms, &Person::new(2), false) };
-    let status = clients.enrollment().enroll(other).await.err().expect("another body");
+    let status = clients.enrollment().enroll(other).await.expect_err("another body");
     assert_eq!(reason(&status), "IDEMPOTENCY_CONFLICT");
     assert_eq!(clients.subjects().await.len(), 1);
 }
