@@ -118,6 +118,23 @@ fn enrollments_that_nobody_finishes_are_erased_in_time() {
 }
 
 #[tokio::test]
+async fn an_enrollment_finished_without_payment_stays() {
+    let world = World::new();
+    let vault = world.open();
+    let (enrollment, _, sequence) = world.enroll(&vault);
+    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, None).expect("taken");
+    let state = vault.finish_without_payment(&kiosk(), &world.call(0), enrollment).expect("finished");
+    assert_eq!(state, Some(State::Active));
+    world.clock.advance(world.settings.payment_deadline);
+    assert_eq!(vault.sweep().expect("swept"), 0);
+    let cancelled = vault.erase(&kiosk(), world.call(0), Erase::Cancel(enrollment)).await;
+    assert!(matches!(cancelled, Err(VaultError::EnrollmentFinished)));
+    vault.bind_payment(&kiosk(), &world.call(0), enrollment, &payment()).expect("a payment may still be bound");
+    let second = vault.finish_without_payment(&kiosk(), &world.call(0), enrollment);
+    assert!(matches!(second, Err(VaultError::PaymentAlreadyBound)));
+}
+
+#[tokio::test]
 async fn a_slot_of_the_erased_serves_the_next_and_nobody_reads_another() {
     let world = World::new();
     let vault = world.open();
