@@ -36,6 +36,8 @@ pub(crate) enum PaymentStep {
 }
 
 /// How far a removal is.
+// There is one session at a time: a box would save nothing.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum RemovalStep {
     Capture(Capturing),
     Identifying,
