@@ -230,6 +230,7 @@ pub struct BindPaymentRequest {
     pub idempotency_id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub enrollment_id: ::prost::alloc::string::String,
+    /// Unset for a person who wishes to enter only: the enrollment is then finished without a payment reference.
     #[prost(message, optional, tag = "3")]
     pub payment: ::core::option::Option<PaymentReference>,
 }
@@ -1041,7 +1042,7 @@ pub mod enrollment_service_client {
                 .insert(GrpcMethod::new("volar.v1.EnrollmentService", "GetEnrollment"));
             self.inner.unary(req, path, codec).await
         }
-        /// Binds how the person pays. Once per enrollment.
+        /// Binds how the person pays, or ends the visit without. Once per enrollment.
         pub async fn bind_payment(
             &mut self,
             request: impl tonic::IntoRequest<super::BindPaymentRequest>,
@@ -1146,7 +1147,7 @@ pub mod enrollment_service_server {
             tonic::Response<super::GetEnrollmentResponse>,
             tonic::Status,
         >;
-        /// Binds how the person pays. Once per enrollment.
+        /// Binds how the person pays, or ends the visit without. Once per enrollment.
         async fn bind_payment(
             &self,
             request: tonic::Request<super::BindPaymentRequest>,
