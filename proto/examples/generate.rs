@@ -8,7 +8,7 @@ use std::path::Path;
 use prost::Message;
 
 /// Generates into `out`: `volar.v1.rs` and `descriptors.bin`.
-pub fn generate(out: &Path) -> Result<(), Box<dyn Error>> {
+pub(crate) fn generate(out: &Path) -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
     let files = ["common", "vault", "matcher"].map(|name| format!("volar/v1/{name}.proto"));
     let descriptors = protox::compile(files, [root])?;
