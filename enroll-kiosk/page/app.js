@@ -30,8 +30,10 @@ const actions = {
   },
   /** Ends the session and starts another. */
   async again(path) {
+    // Ending a session brings the shop's own language back.
+    const { language } = state;
     await call("DELETE", "/api/session");
-    await actions.act("POST", path, { language: state.language });
+    await actions.act("POST", path, { language });
   },
   /** Speaks to a screen reader without moving anything. */
   announce: (text) => say(at("polite"), text),

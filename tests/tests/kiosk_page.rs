@@ -120,10 +120,15 @@ impl Visitor<'_> {
         self.kiosk.stage(&json!({"show": "empty"})).expect("a scene");
     }
 
-    /// From the welcome screen to the result, with a look at each screen on the way.
-    async fn enrolls(&self) {
+    /// Chooses the language: every visit starts in the shop's own.
+    async fn speaks(&self) {
         self.press(&format!("language-{}", self.language)).await;
         self.browser.shown(&format!("html[lang={}] #start", self.language)).await;
+    }
+
+    /// From the welcome screen to the result, with a look at each screen on the way.
+    async fn enrolls(&self) {
+        self.speaks().await;
         self.look("welcome").await;
         self.press("start").await;
         self.browser.shown("#agree:enabled").await;
@@ -148,10 +153,12 @@ impl Visitor<'_> {
 
     /// From the welcome screen to the receipt.
     async fn is_removed(&self) {
+        self.speaks().await;
         self.press("remove-me").await;
         self.browser.shown("#remove").await;
         self.look("remove-me").await;
         self.press("remove").await;
+        self.browser.shown(".screen.capture").await;
         self.show_hands().await;
         self.clear();
         let receipt = self.browser.shown("#receipt").await.text().await.expect("text");
@@ -162,6 +169,7 @@ impl Visitor<'_> {
     }
 
     async fn goes_without(&self) {
+        self.speaks().await;
         self.press("without-palm").await;
         self.browser.shown(".screen.declined").await;
         self.look("declined").await;
@@ -202,6 +210,7 @@ async fn a_whole_visit_with_the_keyboard_alone() {
     visitor.press_by_key("start").await;
     visitor.press_by_key("agree").await;
     visitor.press_by_key("hands-left").await;
+    browser.shown(".screen.capture").await;
     visitor.show_hands().await;
     visitor.clear();
     browser.shown("#account").await;
@@ -213,6 +222,7 @@ async fn a_whole_visit_with_the_keyboard_alone() {
     assert_eq!(system.deployment.operator().subjects().expect("a list").len(), 1);
     visitor.press_by_key("remove-me").await;
     visitor.press_by_key("remove").await;
+    browser.shown(".screen.capture").await;
     visitor.show_hands().await;
     browser.shown("#receipt").await;
     assert_eq!(system.deployment.operator().subjects().expect("a list").len(), 0);
