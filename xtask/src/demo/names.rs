@@ -85,7 +85,7 @@ fn by_sample(a: &str, b: &str) -> Ordering {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         stem.rsplit('_').next().unwrap_or_default().to_ascii_lowercase()
     };
-    natural(&sample(a), &sample(b)).then_with(|| natural(a, b))
+    natural(&sample(a), &sample(b)).then_with(|| natural(a, b)).then_with(|| a.cmp(b))
 }
 
 /// Digits compare as numbers, everything else as text.
@@ -134,8 +134,14 @@ mod tests {
 
     #[test]
     fn samples_are_in_natural_order() {
-        let mut names = vec!["1_l_940_10.jpg", "1_l_940_2.jpg", "1_l_850_1.jpg", "1_l_940_1.jpg", "1_l_940_02.bmp"];
-        names.sort_by(|a, b| by_sample(a, b));
-        assert_eq!(names, ["1_l_850_1.jpg", "1_l_940_1.jpg", "1_l_940_2.jpg", "1_l_940_02.bmp", "1_l_940_10.jpg"]);
+        let sorted =
+            ["1_l_850_1.jpg", "1_l_940_1.jpg", "1_l_940_02.bmp", "1_l_940_02.jpg", "1_l_940_2.jpg", "1_l_940_10.jpg"];
+        let mut names = sorted;
+        for _ in 0..names.len() {
+            names.rotate_left(1);
+            let mut shuffled = names;
+            shuffled.sort_by(|a, b| by_sample(a, b));
+            assert_eq!(shuffled, sorted);
+        }
     }
 }
