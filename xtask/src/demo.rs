@@ -95,9 +95,8 @@ Volar runs.
   kiosk  {kiosk}   a simulated left hand hovers over its sensor
   gate   {gate}   waits for a hand
 
-Try next: enrol on the kiosk's page. When it asks for the other hand, put that one over the sensor:
-  curl -s {kiosk}stage --json '{{\"show\":\"hand\",\"person\":1,\"position\":\"right\"}}'
-Then walk in with the same hand, and look at the gate's page:
+Try next: enrol on the kiosk's page; its dark panel says whose hand is over the sensor. Then walk in on the gate's page
+with the same hand, held another way, or from a terminal:
   curl -s {gate}stage --json '{{\"show\":\"hand\",\"person\":1,\"position\":\"left\",\"sample\":1}}'
 See who is enrolled, and erase one of them:
   {program} --config {folder}/volarctl.toml subject list
