@@ -17,6 +17,9 @@ const KILLS: usize = 50;
 const KIOSKS: u64 = 3;
 /// The vault is killed this long after it came up: at first it is idle, then in the middle of many writes.
 const LIFE_MS: std::ops::Range<u64> = 20..700;
+/// Between two enrolments of a kiosk: enough of them meet each kill, and the matcher that searches all of them for
+/// duplicates afterwards is done within a minute.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What one kiosk knows for certain.
 #[derive(Default)]
@@ -42,7 +45,10 @@ async fn kiosk(
         let seed = next.fetch_add(1, Ordering::SeqCst);
         let request = enroll(&palms, &Person::new(seed), false);
         match client.enroll(request.clone()).await {
-            Ok(response) => ledger.acknowledged.push((seed, request, response.into_inner().enrollment_id)),
+            Ok(response) => {
+                ledger.acknowledged.push((seed, request, response.into_inner().enrollment_id));
+                tokio::time::sleep(PAUSE).await;
+            }
             Err(_) => {
                 ledger.open.push((seed, request));
                 tokio::time::sleep(Duration::from_millis(random.random_range(5..30))).await;
