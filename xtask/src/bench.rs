@@ -18,7 +18,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     packages::install(Purpose::Run)?;
     build()?;
-    let mut command = vec!["bench", "--profile", "release", "--package", "volar-tests", "--bench", "figures", "--"];
+    let mut command = vec!["bench", "--profile", "release", "--workspace", "--bench", "figures", "--"];
     let json = arguments.json.as_ref().map(std::path::absolute).transpose()?;
     let json = json.as_ref().map(|path| path.to_string_lossy());
     if let Some(path) = &json {

@@ -26,7 +26,7 @@ pub fn binaries() -> &'static Path {
 
 /// Builds every binary, optimised.
 pub fn build() -> anyhow::Result<()> {
-    cargo(&["build", "--release", "--workspace", "--exclude", "xtask", "--bins"])
+    cargo(&["build", "--release", "--workspace", "--bins"])
 }
 
 /// Runs cargo in the workspace, its output to this process's own.
