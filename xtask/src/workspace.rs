@@ -33,7 +33,11 @@ pub fn build() -> anyhow::Result<()> {
 pub fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = binaries().parent().expect("a profile's folder lies in the target folder");
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    if from_configuration("CXXFLAGS") {
+        command.env_remove("CXXFLAGS");
+    }
+    let status = command
         .args(arguments)
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target)
@@ -45,6 +49,14 @@ pub fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
         bail!("`cargo {}` failed ({status})", arguments.join(" "));
     }
     Ok(())
+}
+
+/// Whether cargo itself, which started this program, set a variable from `.cargo/config.toml`. Handed on, it would look
+/// like the person's own wish, and much would be built again whenever cargo is used directly.
+fn from_configuration(name: &str) -> bool {
+    let Ok(value) = std::env::var(name) else { return false };
+    let configuration = std::fs::read_to_string(root().join(".cargo/config.toml")).unwrap_or_default();
+    configuration.lines().any(|line| line.starts_with(name) && line.contains(&format!("\"{value}\"")))
 }
 
 /// Whether a program is on the path.
