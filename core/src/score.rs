@@ -101,9 +101,9 @@ const KNOWN_MODEL: &str = "oriented-filters-1";
 
 /// Measured by `cargo run --release -p volar-palm --example calibrate_scores`; see [`ScoreModel::for_model`].
 mod oriented_filters_1 {
-    pub(super) const COSINE_MEAN: f64 = 0.01;
-    pub(super) const COSINE_DEVIATION: f64 = 0.067;
-    pub(super) const DISTANCE_MEAN: f64 = 0.452;
+    pub(super) const COSINE_MEAN: f64 = 0.0011;
+    pub(super) const COSINE_DEVIATION: f64 = 0.0671;
+    pub(super) const DISTANCE_MEAN: f64 = 0.4514;
     pub(super) const DISTANCE_DEVIATION: f64 = 0.0082;
 }
 

@@ -218,9 +218,8 @@ impl Config {
 impl Resolve for Config {
     fn resolve(&mut self, folder: &Path) {
         self.tls.resolve(folder);
-        match &mut self.sensor {
-            SensorConfig::Folder { path, .. } | SensorConfig::Video { path, .. } => resolve(path, folder),
-            SensorConfig::V4l2 { .. } | SensorConfig::Simulated { .. } => {}
+        if let Some(path) = self.sensor.file_mut() {
+            resolve(path, folder);
         }
     }
 }

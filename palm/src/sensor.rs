@@ -85,6 +85,16 @@ pub enum SensorConfig {
     },
 }
 
+impl SensorConfig {
+    /// The folder or file that it plays, for who resolves relative paths. A device's path is the system's own.
+    pub fn file_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Folder { path, .. } | Self::Video { path, .. } => Some(path),
+            Self::V4l2 { .. } | Self::Simulated { .. } => None,
+        }
+    }
+}
+
 /// How a camera delivers its pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PixelFormat {
