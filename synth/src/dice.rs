@@ -16,6 +16,7 @@ pub(crate) enum Purpose {
     Motion = 6,
     Face = 7,
     Noise = 8,
+    Texture = 9,
 }
 
 /// A stream of random numbers.

@@ -28,6 +28,7 @@ mod sleeve;
 mod sprite;
 mod surface;
 mod surroundings;
+pub mod texture;
 pub mod truth;
 
 pub use crop::palm_crop;
@@ -39,4 +40,5 @@ pub use palm::Palm;
 pub use presentation::Presentation;
 pub use scene::{Condition, Scene};
 pub use simulator::{SimulatedScene, Simulator};
+pub use texture::{Capture, Texture};
 pub use truth::HandTruth;

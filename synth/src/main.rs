@@ -5,6 +5,7 @@ mod tool {
     pub(crate) mod frames;
     pub(crate) mod picture;
     pub(crate) mod sheet;
+    pub(crate) mod stream;
     pub(crate) mod truth_table;
 }
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     };
     let done = match &arguments.command {
         Command::Set(set) => tool::frames::write_set(set),
+        Command::Stream(stream) => tool::stream::write_stream(stream),
         Command::ContactSheet(sheet) => tool::sheet::write_sheet(sheet),
     };
     match done {

@@ -171,3 +171,12 @@ pub(crate) const CROP_CAMERA: (usize, usize) = (640, 480);
 pub(crate) const CROP_SURFACE_STEP_MM: f32 = 3.2;
 /// Blur in pixels that bilinear interpolation amounts to, averaged over places between pixels.
 pub(crate) const RESAMPLING_BLUR: f32 = 0.41;
+
+/// Side of the palm square in millimetres, for crops at training size: [`PALM_SQUARE_SIDE`] of a valley line of 42 mm.
+pub(crate) const PALM_MM: f32 = 63.0;
+/// Middle of that square on the palm's skin.
+pub(crate) const TEXTURE_CENTRE: (f32, f32) = (0.0, 4.0);
+/// Half the side of the skin that is kept: a square turned by 16 degrees, 16 % too large and shifted still fits.
+pub(crate) const TEXTURE_HALF_MM: f32 = 52.0;
+/// Its texel: 126 to the square's side, more than a network sees.
+pub(crate) const TEXTURE_TEXEL_MM: f32 = 0.5;

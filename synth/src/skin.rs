@@ -1,11 +1,11 @@
 //! What the skin of one palm shows, fixed by identity: creases of three kinds, ridges, veins and tone.
 
 mod finger;
-mod flow;
-mod principal;
-mod ridges;
-mod veins;
-mod wrinkles;
+pub(crate) mod flow;
+pub(crate) mod principal;
+pub(crate) mod ridges;
+pub(crate) mod veins;
+pub(crate) mod wrinkles;
 
 use std::ops::Range;
 
@@ -155,7 +155,7 @@ fn fading(grid: Grid, seed: u32) -> Raster {
 }
 
 /// Blotches of lighter and darker skin.
-fn tone(grid: Grid, dice: &mut Dice) -> Raster {
+pub(crate) fn tone(grid: Grid, dice: &mut Dice) -> Raster {
     let (wide, narrow, fine) = (dice.bits(), dice.bits(), dice.bits());
     let blotches = |p: Point| {
         0.6 * noise(wide, p.x / 26.0, p.y / 26.0)

@@ -60,6 +60,22 @@ fn a_set_of_crops_is_square_and_repeats() {
 }
 
 #[test]
+fn a_stream_is_the_same_for_any_number_of_threads_and_goes_on_where_another_stopped() {
+    let stream = |more: &[&str]| {
+        let done = volar_synth(&[&["stream", "--palms", "5", "--side", "48", "--seed", "9"], more].concat());
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        done.stdout
+    };
+    let record = 4 + 48 * 48;
+    let whole = stream(&["--crops", "256"]);
+    assert_eq!(whole.len(), 256 * record);
+    assert!(whole == stream(&["--crops", "256", "--threads", "3"]));
+    assert!(whole[128 * record..] == stream(&["--crops", "128", "--first", "128"])[..]);
+    let labels: BTreeSet<_> = whole.chunks_exact(record).map(|record| record[..4].to_vec()).collect();
+    assert_eq!(labels, (0..5_u32).map(|label| label.to_le_bytes().to_vec()).collect());
+}
+
+#[test]
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().to_str().expect("plain path");
@@ -73,6 +89,8 @@ fn mistakes_are_named() {
     refused(&["set", "--out", out, "--people", "0"], 64, "--people");
     refused(&["set", "--out", out, "--condition", "upside-down"], 64, "fingers-closed");
     refused(&["set", "--out", out, "--size", "wide"], 64, "no number of pixels");
+    refused(&["stream", "--side", "31"], 64, "32 to 512");
+    refused(&["stream", "--palms", "0"], 64, "--palms");
     refused(&["set", "--out", out, "--size", "64x64"], 1, "120 to 4096");
     refused(&["set", "--out", out, "--kind", "crops", "--size", "152x128"], 1, "crops are square");
     refused(&["set", "--out", "/dev/null/folder"], 1, "cannot write /dev/null/folder");

@@ -6,14 +6,14 @@ use crate::math::{Point, sin_cos, smoothstep};
 use crate::raster::{Grid, Raster};
 
 /// Coordinates along (x) and across (y) the ridges of one region, with its weight at a place.
-pub(super) struct Region {
-    pub(super) along: f32,
-    pub(super) across: f32,
-    pub(super) weight: f32,
+pub(crate) struct Region {
+    pub(crate) along: f32,
+    pub(crate) across: f32,
+    pub(crate) weight: f32,
 }
 
 /// A palm's ridge flow.
-pub(super) struct Flow {
+pub(crate) struct Flow {
     thumb_root: Point,
     /// Sine and cosine of the two straight regions' slants.
     slants: [[f32; 2]; 2],
@@ -21,7 +21,7 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) fn new(grid: Grid, dice: &mut Dice) -> Self {
+    pub(crate) fn new(grid: Grid, dice: &mut Dice) -> Self {
         let bend = dice.uniform(5.0, 11.0);
         // Bends are wide: sampled coarsely, they are cheap to ask for at every texel.
         let bends = [dice.bits(), dice.bits(), dice.bits()]
@@ -34,7 +34,7 @@ impl Flow {
     }
 
     /// The three regions at `p`: thumb ball, little-finger ball, below the fingers. Weights sum to one.
-    pub(super) fn regions(&self, p: Point) -> [Region; 3] {
+    pub(crate) fn regions(&self, p: Point) -> [Region; 3] {
         let bent = |region: usize| self.bends[region].sample(p);
         let spoke = p - self.thumb_root;
         let thumb = Region {

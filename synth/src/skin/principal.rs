@@ -30,7 +30,7 @@ struct Line {
     visible: (f32, f32),
 }
 
-pub(super) fn layer(grid: Grid, dice: &mut Dice) -> Raster {
+pub(crate) fn layer(grid: Grid, dice: &mut Dice) -> Raster {
     let mut raster = Raster::zero(grid);
     for line in lines(dice) {
         draw(&mut raster, &line, dice);
@@ -151,7 +151,7 @@ fn branch(raster: &mut Raster, path: &[Point], line: &Line, dice: &mut Dice) {
 }
 
 /// A cubic Bezier curve in steps of about a millimetre, wavering by about `amount`.
-pub(super) fn wobbled(controls: &[Point; 4], amount: f32, seed: u32) -> Vec<Point> {
+pub(crate) fn wobbled(controls: &[Point; 4], amount: f32, seed: u32) -> Vec<Point> {
     let [a, b, c, d] = *controls;
     let length = (b - a).length() + (c - b).length() + (d - c).length();
     let steps = (length / 1.1).ceil().clamp(4.0, 400.0) as usize;

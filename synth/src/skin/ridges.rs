@@ -6,7 +6,7 @@ use crate::raster::{Grid, Raster};
 
 use super::flow::Flow;
 
-pub(super) fn layer(grid: Grid, flow: &Flow, dice: &mut Dice) -> Raster {
+pub(crate) fn layer(grid: Grid, flow: &Flow, dice: &mut Dice) -> Raster {
     let seeds = [dice.bits(), dice.bits()];
     let spacing = dice.uniform(0.7, 0.95);
     Raster::from_fn(grid, |p| {

@@ -10,7 +10,7 @@ use super::principal::wobbled;
 /// Distance between the net's knots.
 const CELL: f32 = 14.0;
 
-pub(super) fn layer(grid: Grid, dice: &mut Dice) -> Raster {
+pub(crate) fn layer(grid: Grid, dice: &mut Dice) -> Raster {
     // Nothing here is finer than a millimetre.
     let coarse = grid.coarser(2.0);
     let mut lines = Raster::zero(coarse);

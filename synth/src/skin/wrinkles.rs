@@ -8,7 +8,7 @@ use crate::raster::{Grid, Raster, Stroke};
 use super::flow::Flow;
 use super::principal::wobbled;
 
-pub(super) fn layers(grid: Grid, flow: &Flow, dice: &mut Dice) -> [Raster; 2] {
+pub(crate) fn layers(grid: Grid, flow: &Flow, dice: &mut Dice) -> [Raster; 2] {
     let mut halves = [Raster::zero(grid), Raster::zero(grid)];
     let lined = dice.uniform(0.0, 1.0);
     let wrinkles = 20 + (100.0 * lined * lined) as u32;

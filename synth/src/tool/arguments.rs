@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use volar_synth::Condition;
+use volar_synth::parameters::{CROP_SIDE_MAX, CROP_SIDE_MIN};
 
 /// Makes labelled pictures of palms that belong to nobody.
 #[derive(Parser)]
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Set(SetArguments),
     /// One PNG with many of them, to look at.
     ContactSheet(SheetArguments),
+    /// Palm squares at training size on standard output: 4 bytes of label, little-endian, then the pixels, and again.
+    Stream(StreamArguments),
 }
 
 /// Whole frames, or only the palm square.
@@ -60,6 +63,29 @@ pub(crate) struct SetArguments {
     pub(crate) fingers_towards: f32,
 }
 
+/// Arguments of `stream`.
+#[derive(Args)]
+pub(crate) struct StreamArguments {
+    /// Different palms, each some 250 kB of memory.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) palms: u64,
+    /// Records to write.
+    #[arg(long, default_value_t = u64::MAX >> 16)]
+    pub(crate) crops: u64,
+    /// First record, to go on where another stream stopped; rounded down to a multiple of 64.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) first: u64,
+    /// Pixels along a side.
+    #[arg(long, default_value_t = 96, value_parser = side)]
+    pub(crate) side: usize,
+    /// First palm's number, and what the order is drawn from.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Threads that render.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: usize,
+}
+
 /// Arguments of `contact-sheet`.
 #[derive(Args)]
 pub(crate) struct SheetArguments {
@@ -83,6 +109,10 @@ pub(crate) enum Show {
     Crops,
     /// Crops as recognition sees them, without shading.
     NormalizedCrops,
+    /// Palm squares at training size: a palm a row, a session every other column.
+    Textures,
+    /// The same without shading.
+    NormalizedTextures,
     /// Each condition and scene.
     Conditions,
     /// A hand's visit through time.
@@ -95,6 +125,12 @@ fn size(text: &str) -> Result<(usize, usize), String> {
         Some((width, height)) => Ok((number(width)?, number(height)?)),
         None => number(text).map(|side| (side, side)),
     }
+}
+
+fn side(text: &str) -> Result<usize, String> {
+    let sides = CROP_SIDE_MIN..=CROP_SIDE_MAX;
+    let found = text.parse().ok().filter(|side| sides.contains(side));
+    found.ok_or_else(|| format!("`{text}` is no side of {CROP_SIDE_MIN} to {CROP_SIDE_MAX} pixels"))
 }
 
 fn condition(text: &str) -> Result<Condition, String> {

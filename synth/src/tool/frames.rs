@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use volar_core::template::Position;
 use volar_synth::{GreyImage, Palm, Presentation, Scene, Simulator};
 
 use super::arguments::{Kind, SetArguments};
-use super::picture::{ToolError, write_png};
+use super::picture::{ToolError, progress, write_png};
 use super::truth_table;
 
 /// A moment at which a hand hovers.
@@ -20,9 +20,7 @@ const FRAME_SIZE: (usize, usize) = (640, 480);
 pub(crate) fn write_set(arguments: &SetArguments) -> Result<(), ToolError> {
     let out = &arguments.out;
     fs::create_dir_all(out).map_err(|source| ToolError::Write { path: out.clone(), source })?;
-    let bar = ProgressBar::new(2 * arguments.people * arguments.samples).with_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left").expect("a valid template"),
-    );
+    let bar = progress(2 * arguments.people * arguments.samples, "pictures");
     match arguments.kind {
         Kind::Frames => write_frames(arguments, &bar)?,
         Kind::Crops => write_crops(arguments, &bar)?,

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use volar_synth::{GreyImage, SynthError};
 
 /// Why the tool stopped.
@@ -17,6 +18,9 @@ pub(crate) enum ToolError {
         /// Why.
         source: std::io::Error,
     },
+    /// Standard output is gone in another way than by its reader's closing it.
+    #[error("cannot write to standard output: {0}")]
+    Output(std::io::Error),
     /// A picture could not be encoded.
     #[error("cannot write {path} as PNG: {source}")]
     Png {
@@ -36,6 +40,12 @@ pub(crate) enum ToolError {
         /// Pixels down.
         height: usize,
     },
+}
+
+/// A bar on standard error that counts `things`.
+pub(crate) fn progress(length: u64, things: &str) -> ProgressBar {
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {things}, {{eta}} left");
+    ProgressBar::new(length).with_style(ProgressStyle::with_template(&template).expect("a valid template"))
 }
 
 /// Writes `image` to `path` as 8-bit grey PNG.

@@ -1,7 +1,7 @@
 //! Contact sheets.
 
 use volar_core::template::Position;
-use volar_synth::{Condition, GreyImage, Palm, Presentation, Scene, Simulator};
+use volar_synth::{Condition, GreyImage, Palm, Presentation, Scene, Simulator, Texture};
 
 use super::arguments::{SheetArguments, Show};
 use super::frames::HOVERING_MS;
@@ -9,6 +9,7 @@ use super::picture::{ToolError, write_png};
 
 const FRAME: (usize, usize) = (640, 480);
 const CROP_SIDE: usize = 152;
+const TEXTURE_SIDE: usize = 128;
 
 /// Writes the sheet that `arguments` ask for.
 pub(crate) fn write_sheet(arguments: &SheetArguments) -> Result<(), ToolError> {
@@ -17,6 +18,8 @@ pub(crate) fn write_sheet(arguments: &SheetArguments) -> Result<(), ToolError> {
         Show::People => people(seed)?,
         Show::Crops => crops(seed, |crop| crop)?,
         Show::NormalizedCrops => crops(seed, |crop| normalized(&crop))?,
+        Show::Textures => textures(seed, |crop| crop)?,
+        Show::NormalizedTextures => textures(seed, |crop| normalized(&crop))?,
         Show::Conditions => conditions(seed)?,
         Show::Visit => visit(seed)?,
     };
@@ -60,6 +63,17 @@ fn crops(seed: u64, shown: impl Fn(GreyImage) -> GreyImage) -> Result<GreyImage,
         }
     }
     Ok(tiled(&images, 8))
+}
+
+fn textures(seed: u64, shown: impl Fn(GreyImage) -> GreyImage) -> Result<GreyImage, ToolError> {
+    let mut images = Vec::new();
+    for person in seed..seed + 8 {
+        let texture = Texture::of(person);
+        for sample in 0..10 {
+            images.push(shown(texture.crop(&texture.sample(sample / 2, sample), TEXTURE_SIDE)?));
+        }
+    }
+    Ok(tiled(&images, 10))
 }
 
 /// Pictures of one size, `columns` to a row, with a line between them.
