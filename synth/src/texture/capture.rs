@@ -75,10 +75,7 @@ impl Capture {
         let mut own = Dice::new(person, Purpose::Session);
         let mut session = Dice::new(session, Purpose::Session);
         let mut dice = Dice::new(seed, Purpose::Presentation);
-        // 0 visible light, 1 near infrared.
-        let infrared = (own.uniform(-0.3, 1.3) + session.normal(0.0, 0.22) + dice.normal(0.0, 0.08)).clamp(0.0, 1.0);
-        // Infrared creases are often bright: moist skin and relief outweigh absorption.
-        let bright = (infrared > 0.5 && own.chance(0.3)) != session.chance(0.06);
+        let spectrum = Spectrum::sample(&mut own, &mut session, &mut dice);
         let held = if dice.chance(0.25) { 1.7 } else { 1.0 };
         Self {
             degrees: (dice.normal(0.0, 4.5) * held).clamp(-16.0, 16.0),
@@ -87,22 +84,22 @@ impl Capture {
             shift: Point::new(dice.normal(0.0, 0.028), dice.normal(0.0, 0.028)) * held,
             perspective: Point::new(dice.normal(0.0, 0.04), dice.normal(0.0, 0.04)) * held,
             stretch: [dice.uniform(0.0, 0.02) * held, dice.uniform(0.0, 0.006) * held],
-            spectrum: Spectrum::sample(infrared, bright, &mut session, &mut dice),
-            fading: dice.uniform(0.1, 0.75),
+            spectrum,
+            fading: dice.uniform(0.1, 0.6),
             light_degrees: session.uniform(0.0, 360.0) + dice.normal(0.0, 25.0),
             shading: session.uniform(0.05, 0.5) * dice.uniform(0.6, 1.3),
-            grey: (session.uniform(60.0, 170.0) * dice.uniform(0.8, 1.2)).clamp(40.0, 215.0),
-            contrast: exponent(&mut session, 0.5, 1.5) * exponent(&mut dice, 0.8, 1.25),
+            grey: (session.uniform(65.0, 170.0) * dice.uniform(0.8, 1.2)).clamp(50.0, 215.0),
+            contrast: exponent(&mut session, 0.6, 1.4) * exponent(&mut dice, 0.8, 1.25),
             blur: if dice.chance(0.5) { dice.uniform(0.0, 0.006) } else { dice.uniform(0.004, 0.012) },
             motion: if dice.chance(0.15) {
                 Point::new(dice.uniform(0.0, 0.03), 0.0).turned(dice.uniform(0.0, std::f32::consts::TAU))
             } else {
                 Point::default()
             },
-            noise: session.uniform(0.15, 1.3) * dice.uniform(0.7, 1.4),
+            noise: session.uniform(0.1, 0.9) * dice.uniform(0.7, 1.4),
             stripes: if session.chance(0.12) { session.uniform(0.0, 0.5) } else { 0.0 },
             highlights: if session.chance(0.2) { dice.count(0, 4) } else { 0 },
-            covers: if dice.chance(0.1) { dice.count(1, 2) } else { 0 },
+            covers: if dice.chance(0.06) { dice.count(1, 2) } else { 0 },
             seed,
         }
     }
@@ -141,18 +138,27 @@ fn exponent(dice: &mut Dice, low: f32, high: f32) -> f32 {
 }
 
 impl Spectrum {
-    fn sample(infrared: f32, bright: bool, session: &mut Dice, dice: &mut Dice) -> Self {
+    fn sample(own: &mut Dice, session: &mut Dice, dice: &mut Dice) -> Self {
+        // 0 visible light, 1 near infrared. Now and then a session is on another kind of sensor.
+        let usual = own.uniform(-0.3, 1.3);
+        let other = session.uniform(-0.3, 1.3);
+        let here = if session.chance(0.07) { other } else { usual };
+        let infrared = (here + session.normal(0.0, 0.07)).clamp(0.0, 1.0);
         let visible = 1.0 - infrared;
-        let mut strength = |low: f32, high: f32| session.uniform(low, high) * dice.uniform(0.8, 1.2);
+        // Infrared creases are often bright: moist skin and relief outweigh absorption.
+        let bright = (own.chance(0.3) && infrared > 0.5) != session.chance(0.03);
         let creases = if bright { -1.0 } else { 1.0 };
-        let principal = strength(0.1, 0.5) * (0.35 + 0.65 * visible) * creases;
-        let wrinkles = strength(0.06, 0.38) * (0.4 + 0.6 * visible) * creases;
-        let ridges = strength(0.01, 0.11) * (0.6 + 0.4 * visible);
-        let grain = strength(0.01, 0.13);
-        let veins = strength(0.05, 0.4) * infrared;
+        let mut strength =
+            |low: f32, high: f32| exponent(own, low, high) * exponent(session, 0.65, 1.55) * exponent(dice, 0.85, 1.18);
+        let principal = strength(0.14, 0.5) * (0.4 + 0.6 * visible) * creases;
+        let wrinkles = strength(0.1, 0.38) * (0.4 + 0.6 * visible) * creases;
+        let ridges = strength(0.01, 0.08) * (0.6 + 0.4 * visible);
+        let grain = strength(0.01, 0.1);
+        let veins = strength(0.1, 0.4) * infrared;
         let tone = strength(0.01, 0.1);
         // Some wrinkles open and others close with the pose.
-        let trade = dice.uniform(-0.5, 0.5);
+        let trade = dice.uniform(-0.4, 0.4);
+        let slopes = (own.uniform(0.0, 0.7) + session.uniform(-0.2, 0.2)).clamp(0.0, 0.8);
         Self {
             principal,
             wrinkles: [wrinkles * (1.0 + trade), wrinkles * (1.0 - trade)],
@@ -160,7 +166,7 @@ impl Spectrum {
             grain,
             veins,
             tone,
-            slopes: session.uniform(0.0, 0.8),
+            slopes,
         }
     }
 }

@@ -1,0 +1,69 @@
+"""Made-up palms from `volar-synth stream`, normalised as the capture pipeline normalises real ones."""
+
+import queue
+import subprocess
+import threading
+
+import cv2
+import numpy as np
+
+SIDE = 96
+# The same numbers as in palm/src/network.rs; the parity check holds them together.
+MEAN_SIGMA = 0.06 * SIDE
+CONTRAST_SIGMA = 0.09 * SIDE
+CONTRAST_FLOOR = 0.25
+CLIP = 3.0
+
+
+def blur(picture, sigma):
+    side = 2 * round(3 * sigma) + 1
+    return cv2.GaussianBlur(picture, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101)
+
+
+def normalize(crop):
+    """Takes the light away: local mean 0, local standard deviation about 1, clipped; `SIDE` x `SIDE` float32."""
+    detail = crop.astype(np.float32)
+    detail -= blur(detail, MEAN_SIGMA)
+    square = detail * detail
+    floor = CONTRAST_FLOOR * max(float(square.mean()) ** 0.5, 1e-3)
+    deviation = np.sqrt(blur(square, CONTRAST_SIGMA))
+    return np.clip(detail / np.maximum(deviation, floor), -CLIP, CLIP)
+
+
+def lying(crop, palm):
+    """The crop turned and mirrored in the way that belongs to its palm."""
+    way = (palm * 2654435761 >> 8) % 8
+    turned = np.rot90(crop, way % 4)
+    return np.ascontiguousarray(turned[:, ::-1] if way >= 4 else turned)
+
+
+class Stream:
+    """Endless batches of (normalised crops, palms' numbers from 0).
+
+    Data sets cut palms with the fingers up, left or right, and show left hands mirrored or not: each palm lies in one of
+    eight ways of its own, so that the network reads palms whichever way they lie.
+    """
+
+    def __init__(self, program, palms, seed, first, batch, threads=1):
+        self.batch = batch
+        self.record = 4 + SIDE * SIDE
+        command = [program, "stream", "--palms", palms, "--seed", seed, "--first", first, "--side", SIDE]
+        command += ["--threads", threads]
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE)
+        self.batches = queue.Queue(maxsize=8)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        while len(data := self.process.stdout.read(self.record * self.batch)) == self.record * self.batch:
+            records = np.frombuffer(data, np.uint8).reshape(-1, self.record)
+            palms = records[:, :4].copy().view("<u4")[:, 0].astype(np.int64)
+            pictures = np.empty((len(palms), 1, SIDE, SIDE), np.float32)
+            for picture, pixels, palm in zip(pictures, records[:, 4:], palms):
+                picture[0] = normalize(lying(pixels.reshape(SIDE, SIDE), int(palm)))
+            self.batches.put((pictures, palms))
+
+    def __next__(self):
+        return self.batches.get()
+
+    def close(self):
+        self.process.kill()
