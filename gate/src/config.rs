@@ -9,7 +9,6 @@ use volar_core::id::{GalleryId, LaneId};
 use volar_palm::guided::GuideConfig;
 use volar_palm::pipeline::PipelineConfig;
 use volar_palm::sensor::SensorConfig;
-use volar_service::cli::ServiceConfig;
 use volar_service::config::{Resolve, resolve};
 use volar_service::process::ProcessConfig;
 use volar_service::telemetry::TelemetryConfig;
@@ -224,15 +223,7 @@ impl Resolve for Config {
     }
 }
 
-impl ServiceConfig for Config {
-    fn process(&self) -> ProcessConfig {
-        self.process
-    }
-
-    fn telemetry(&self) -> &TelemetryConfig {
-        &self.telemetry
-    }
-}
+volar_service::service_config!(Config);
 
 fn default_decision_time_max_ms() -> u64 {
     3_000

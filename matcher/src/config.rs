@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::Deserialize;
 use volar_core::id::GalleryId;
-use volar_service::cli::ServiceConfig;
 use volar_service::config::Resolve;
 use volar_service::process::ProcessConfig;
 use volar_service::server::ServerConfig;
@@ -119,15 +118,7 @@ impl Resolve for Config {
     }
 }
 
-impl ServiceConfig for Config {
-    fn process(&self) -> ProcessConfig {
-        self.process
-    }
-
-    fn telemetry(&self) -> &TelemetryConfig {
-        &self.telemetry
-    }
-}
+volar_service::service_config!(Config);
 
 #[cfg(test)]
 mod tests {

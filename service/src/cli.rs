@@ -43,6 +43,22 @@ pub trait ServiceConfig: DeserializeOwned + Resolve {
     fn telemetry(&self) -> &TelemetryConfig;
 }
 
+/// Implements [`ServiceConfig`] for a configuration whose fields `process` and `telemetry` are those tables.
+#[macro_export]
+macro_rules! service_config {
+    ($config:ty) => {
+        impl $crate::cli::ServiceConfig for $config {
+            fn process(&self) -> $crate::process::ProcessConfig {
+                self.process
+            }
+
+            fn telemetry(&self) -> &$crate::telemetry::TelemetryConfig {
+                &self.telemetry
+            }
+        }
+    };
+}
+
 /// What a running server needs from its edge.
 pub struct Context {
     /// Cancelled by SIGINT and SIGTERM.
