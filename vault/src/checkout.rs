@@ -26,8 +26,8 @@ pub struct Claimed {
 }
 
 impl Vault {
-    /// Claims a ticket. The same call again gets the same answer, for as long as the person is not erased; any other is
-    /// refused.
+    /// Claims a ticket. The same call again gets the same answer, for as long as answers are kept and the person is not
+    /// erased; any other is refused.
     pub fn claim(&self, peer: &Peer, call: &Call, sealed: &[u8]) -> Result<Claimed, VaultError> {
         let tenant = self.tenant(&peer.tenant)?;
         let outcome = self.claim_once(tenant, peer, call, sealed);
@@ -60,6 +60,7 @@ impl Vault {
                 claimed_at: now,
             };
             self.put(tenant, transaction, Table::Claims, &row, &claim)?;
+            self.forget_at(transaction, Table::Claims, &row, self.claim_kept_until(&ticket))?;
             self.remember(tenant, transaction, &peer.device, Method::Claim, call, Answer::Claimed(ticket.id))?;
             self.claimed(tenant, transaction, peer, ticket, now)
         })

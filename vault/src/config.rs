@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use volar_core::id::{GalleryId, ModelId, TenantId};
-use volar_service::cli::ServiceConfig;
 use volar_service::config::{Resolve, resolve};
 use volar_service::process::ProcessConfig;
 use volar_service::server::ServerConfig;
 use volar_service::telemetry::TelemetryConfig;
 use volar_service::tls::TlsConfig;
 
+use crate::parameters::{ANSWER_HOURS, TICKET_SECONDS_MAX};
 use crate::vault::{DamagedKeys, Settings};
 
 /// Every setting with its default and meaning.
@@ -38,6 +38,9 @@ pub struct Config {
     /// `[tickets]`
     #[serde(default)]
     pub tickets: TicketsConfig,
+    /// `[idempotency]`
+    #[serde(default)]
+    pub idempotency: IdempotencyConfig,
     /// `[erasure]`
     #[serde(default)]
     pub erasure: ErasureConfig,
@@ -114,6 +117,14 @@ pub struct TicketsConfig {
     pub lifetime_seconds: u64,
 }
 
+/// `[idempotency]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdempotencyConfig {
+    /// How long a repeat gets the first answer.
+    pub lifetime_hours: u64,
+}
+
 /// `[erasure]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -139,6 +150,12 @@ impl Default for EnrollmentConfig {
 impl Default for TicketsConfig {
     fn default() -> Self {
         Self { lifetime_seconds: 900 }
+    }
+}
+
+impl Default for IdempotencyConfig {
+    fn default() -> Self {
+        Self { lifetime_hours: 72 }
     }
 }
 
@@ -188,7 +205,9 @@ impl Config {
         let setting = "enrollment.payment_deadline_seconds";
         demand((1..=86_400).contains(&payment), setting, "must be 1 to 86400")?;
         let lifetime = self.tickets.lifetime_seconds;
-        demand((1..=86_400).contains(&lifetime), "tickets.lifetime_seconds", "must be 1 to 86400")?;
+        demand((1..=TICKET_SECONDS_MAX).contains(&lifetime), "tickets.lifetime_seconds", "must be 1 to 86400")?;
+        let answers = self.idempotency.lifetime_hours;
+        demand(ANSWER_HOURS.contains(&answers), "idempotency.lifetime_hours", "must be 25 to 720")?;
         let wait = self.erasure.wait_milliseconds;
         demand(wait <= 20_000, "erasure.wait_milliseconds", "must be at most 20000")?;
         let heartbeat = self.feed.heartbeat_milliseconds;
@@ -201,6 +220,7 @@ impl Config {
             verdicts_required: self.enrollment.verdicts_required,
             payment_deadline: Duration::from_secs(payment),
             ticket_lifetime: Duration::from_secs(lifetime),
+            answer_lifetime: Duration::from_secs(answers * 3_600),
             erasure_wait: Duration::from_millis(wait),
             heartbeat: Duration::from_millis(heartbeat),
             damaged_keys: DamagedKeys::Refuse,
@@ -217,15 +237,7 @@ impl Resolve for Config {
     }
 }
 
-impl ServiceConfig for Config {
-    fn process(&self) -> ProcessConfig {
-        self.process
-    }
-
-    fn telemetry(&self) -> &TelemetryConfig {
-        &self.telemetry
-    }
-}
+volar_service::service_config!(Config);
 
 #[cfg(test)]
 mod tests {
@@ -263,6 +275,7 @@ mod tests {
     fn settings_out_of_range_are_named() {
         for (from, to, name) in [
             ("lifetime_seconds = 900", "lifetime_seconds = 0", "tickets.lifetime_seconds"),
+            ("lifetime_hours = 72", "lifetime_hours = 24", "idempotency.lifetime_hours"),
             ("wait_milliseconds = 5000", "wait_milliseconds = 50000", "erasure.wait_milliseconds"),
             ("heartbeat_milliseconds = 3000", "heartbeat_milliseconds = 5", "feed.heartbeat_milliseconds"),
             ("verdicts_required = 1", "verdicts_required = 0", "enrollment.verdicts_required"),

@@ -58,7 +58,7 @@ impl Vault {
             return enrolled(answer);
         }
         let gallery = tenant.gallery(&request.gallery)?;
-        check(request, gallery, self.clock.now())?;
+        check(request, gallery, self.clock.now(), self.settings.answer_lifetime)?;
 
         // First what the transaction will refer to: a crash from here to there leaves a key without a subject, which
         // the next start destroys.
@@ -308,7 +308,7 @@ fn enrolled(answer: Answer) -> Result<EnrollmentId, VaultError> {
 }
 
 /// The rules that a new enrollment must keep. Templates were checked number by number when they were read.
-fn check(request: &Enroll, gallery: &Gallery, now: Timestamp) -> Result<(), VaultError> {
+fn check(request: &Enroll, gallery: &Gallery, now: Timestamp, consent_age_max: Duration) -> Result<(), VaultError> {
     if request.generation != gallery.generation {
         return Err(VaultError::GenerationMismatch { found: request.generation, current: gallery.generation });
     }
@@ -316,7 +316,7 @@ fn check(request: &Enroll, gallery: &Gallery, now: Timestamp) -> Result<(), Vaul
         let (found, current) = (request.model.to_string(), gallery.model.to_string());
         return Err(VaultError::ModelMismatch { found, current });
     }
-    check_consent(request.consent.as_ref().ok_or(VaultError::ConsentMissing)?, now)?;
+    check_consent(request.consent.as_ref().ok_or(VaultError::ConsentMissing)?, now, consent_age_max)?;
     if request.palms.is_empty() || request.palms.len() > PALMS_MAX {
         return Err(VaultError::field("palms", "must be one palm or both"));
     }
@@ -333,7 +333,7 @@ fn check(request: &Enroll, gallery: &Gallery, now: Timestamp) -> Result<(), Vaul
     Ok(())
 }
 
-fn check_consent(consent: &Consent, now: Timestamp) -> Result<(), VaultError> {
+fn check_consent(consent: &Consent, now: Timestamp, age_max: Duration) -> Result<(), VaultError> {
     let texts = [
         ("consent.policy_version", &consent.policy_version),
         ("consent.language", &consent.language),
@@ -352,6 +352,9 @@ fn check_consent(consent: &Consent, now: Timestamp) -> Result<(), VaultError> {
     }
     if consent.given_at > now.after(CONSENT_AHEAD_MAX) {
         return Err(VaultError::field("consent.given_at_unix_ms", "lies in the future; set the kiosk's clock"));
+    }
+    if now.since(consent.given_at) >= age_max {
+        return Err(VaultError::ConsentStale { hours: age_max.as_secs() / 3_600 });
     }
     Ok(())
 }

@@ -56,6 +56,12 @@ pub enum VaultError {
     /// No consent record.
     #[error("consent is missing: no palm is stored without a written release")]
     ConsentMissing,
+    /// A release older than answers are kept: the call may be a repeat of one that was answered and is forgotten.
+    #[error("the release was given more than {hours} hours ago; ask the person again and make a new call")]
+    ConsentStale {
+        /// The oldest that is taken.
+        hours: u64,
+    },
     /// A template breaks a rule.
     #[error("{field}: {source}")]
     Template {

@@ -11,7 +11,7 @@ use volar_core::id::{DeviceId, GalleryId, TenantId};
 
 use crate::error::VaultError;
 use crate::format::v1::{self, Told};
-use crate::parameters::FOLLOWER_FORGOTTEN_AFTER;
+use crate::parameters::{FOLLOWER_FORGOTTEN_AFTER, FOLLOWERS_EXPECTED_FOR};
 use crate::rows;
 use crate::store::Table;
 use crate::vault::{Tenant, Vault};
@@ -35,6 +35,17 @@ struct Follower {
     connection: Option<u64>,
     acknowledged: u64,
     seen_at: Timestamp,
+    /// Until then an erasure waits for it: it followed the vault before this start, and is about to again.
+    expected_until: Timestamp,
+}
+
+/// Of a follower that is not waited for before it comes.
+const NOT_EXPECTED: Timestamp = Timestamp::from_unix_milliseconds(0);
+
+impl Follower {
+    fn is_here(&self, now: Timestamp) -> bool {
+        self.connection.is_some() || now < self.expected_until
+    }
 }
 
 /// One follower as an operator sees it.
@@ -46,6 +57,8 @@ pub struct FollowerStatus {
     pub acknowledged: u64,
     /// Whether it is following now.
     pub connected: bool,
+    /// Whether an erasure waits for it: it is following, or about to after the vault's start.
+    pub awaited: bool,
 }
 
 /// Held while a follower follows.
@@ -68,15 +81,23 @@ impl Followers {
     ) -> Connection {
         let place = (tenant.clone(), gallery.clone(), device.clone());
         let number = self.0.connections.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert(place.clone(), Follower { connection: Some(number), acknowledged, seen_at: now });
+        let (connection, expected_until) = (Some(number), NOT_EXPECTED);
+        self.lock().insert(place.clone(), Follower { connection, acknowledged, seen_at: now, expected_until });
         self.changed();
         Connection { followers: self.clone(), place, number }
     }
 
-    /// A follower that was seen before this vault started.
-    pub(crate) fn remember(&self, tenant: &TenantId, gallery: &GalleryId, device: DeviceId, seen_at: Timestamp) {
+    /// A follower that was seen before this vault started; erasures wait for it until `expected_until`.
+    pub(crate) fn remember(
+        &self,
+        tenant: &TenantId,
+        gallery: &GalleryId,
+        device: DeviceId,
+        seen_at: Timestamp,
+        expected_until: Timestamp,
+    ) {
         let place = (tenant.clone(), gallery.clone(), device);
-        self.lock().entry(place).or_insert(Follower { connection: None, acknowledged: 0, seen_at });
+        self.lock().entry(place).or_insert(Follower { connection: None, acknowledged: 0, seen_at, expected_until });
     }
 
     /// Everything up to `sequence` has taken effect in the follower.
@@ -90,7 +111,8 @@ impl Followers {
     ) {
         let place = (tenant.clone(), gallery.clone(), device.clone());
         let mut followers = self.lock();
-        let follower = followers.entry(place).or_insert(Follower { connection: None, acknowledged: 0, seen_at: now });
+        let new = Follower { connection: None, acknowledged: 0, seen_at: now, expected_until: NOT_EXPECTED };
+        let follower = followers.entry(place).or_insert(new);
         follower.acknowledged = follower.acknowledged.max(sequence);
         follower.seen_at = now;
         drop(followers);
@@ -103,17 +125,18 @@ impl Followers {
         let here = followers.iter().filter(|((of, at, _), follower)| {
             of == tenant
                 && at == gallery
-                && (follower.connection.is_some() || now.since(follower.seen_at) < FOLLOWER_FORGOTTEN_AFTER)
+                && (follower.is_here(now) || now.since(follower.seen_at) < FOLLOWER_FORGOTTEN_AFTER)
         });
         here.map(|((_, _, device), follower)| FollowerStatus {
             device: device.clone(),
             acknowledged: follower.acknowledged,
             connected: follower.connection.is_some(),
+            awaited: follower.is_here(now),
         })
         .collect()
     }
 
-    /// Waits until every connected follower has taken `sequence` in, for `wait` at most; tells which have.
+    /// Waits until every follower that is connected, or about to be, has taken `sequence` in, for `wait` at most; tells which have.
     pub(crate) async fn taken_in(
         &self,
         tenant: &TenantId,
@@ -125,7 +148,7 @@ impl Followers {
         let mut changed = self.0.changed.subscribe();
         let all_have = async {
             loop {
-                let late = |follower: &FollowerStatus| follower.connected && follower.acknowledged < sequence;
+                let late = |follower: &FollowerStatus| follower.awaited && follower.acknowledged < sequence;
                 if !self.of(tenant, gallery, now).iter().any(late) || changed.changed().await.is_err() {
                     return;
                 }
@@ -162,11 +185,12 @@ impl Drop for Connection {
 impl Vault {
     pub(crate) fn remember_followers(&self, tenant: &Tenant, gallery: &GalleryId) -> Result<(), VaultError> {
         let prefix = rows::gallery(&tenant.id, gallery);
+        let expected_until = self.opened_at.after(FOLLOWERS_EXPECTED_FOR);
         self.store.for_each(Table::Followers, &prefix, |key, sealed| {
             let follower: v1::Follower = tenant.open(key, sealed)?;
             let device = key[prefix.len()..].strip_suffix(&[0]).and_then(|name| std::str::from_utf8(name).ok());
             if let Some(device) = device.and_then(|name| name.parse().ok()) {
-                self.followers.remember(&tenant.id, gallery, device, follower.seen_at);
+                self.followers.remember(&tenant.id, gallery, device, follower.seen_at, expected_until);
             }
             Ok(())
         })
@@ -211,6 +235,27 @@ mod tests {
         drop((one, elsewhere));
     }
 
+    #[tokio::test]
+    async fn after_a_start_an_erasure_waits_for_those_about_to_come_back() {
+        let followers = Followers::default();
+        let (tenant, gallery) = (slug("t"), slug("g"));
+        let until = NOW.after(FOLLOWERS_EXPECTED_FOR);
+        followers.remember(&tenant, &gallery, slug("m-1"), NOW, until);
+        followers.remember(&tenant, &gallery, slug("m-2"), NOW, NOW);
+        let waiting = tokio::spawn({
+            let followers = followers.clone();
+            async move { told(&followers, 6, 60_000).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "m-1 was not waited for");
+        let back = followers.connect(&tenant, &gallery, &slug("m-1"), 5, NOW);
+        followers.acknowledge(&tenant, &gallery, &slug("m-1"), 6, NOW);
+        let told = waiting.await.expect("no panic");
+        assert_eq!((told.confirmed, told.pending), (vec![slug("m-1")], vec![slug("m-2")]));
+        drop(back);
+        assert!(followers.of(&tenant, &gallery, until).iter().all(|follower| !follower.awaited));
+    }
+
     #[test]
     fn a_new_connection_of_the_same_device_takes_over() {
         let followers = Followers::default();
@@ -219,7 +264,7 @@ mod tests {
         let new = followers.connect(&tenant, &gallery, &device, 0, NOW);
         drop(old);
         let status = followers.of(&tenant, &gallery, NOW);
-        assert_eq!(status, [FollowerStatus { device, acknowledged: 0, connected: true }]);
+        assert_eq!(status, [FollowerStatus { device, acknowledged: 0, connected: true, awaited: true }]);
         drop(new);
         let after = NOW.after(FOLLOWER_FORGOTTEN_AFTER);
         assert!(followers.of(&tenant, &gallery, after).is_empty());

@@ -20,6 +20,7 @@ pub mod followers;
 pub mod format;
 mod group_sync;
 pub mod keys;
+mod lifetime;
 mod measure;
 pub mod parameters;
 mod payment;

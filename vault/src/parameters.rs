@@ -7,6 +7,11 @@ use std::time::Duration;
 pub const CONSENT_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 /// How far a matcher's clock may differ from the vault's when a ticket's key epoch is judged.
 pub const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Hours for which an answer may be kept for repeats of its call. More than the longest life of a ticket and
+/// [`CLOCK_DIFFERENCE_MAX`] at least, so that a claim repeated after its answer is forgotten finds its ticket expired.
+pub const ANSWER_HOURS: std::ops::RangeInclusive<u64> = 25..=720;
+/// Longest that a ticket may be good, in seconds: a key's epoch outlasts it.
+pub const TICKET_SECONDS_MAX: u64 = 86_400;
 /// Longest text of a consent, a payment reference or a name.
 pub const TEXT_BYTES_MAX: usize = 200;
 /// ISO/IEC 7812-1: a card number has 12 to 19 digits, the last of them a Luhn checksum.
@@ -27,7 +32,11 @@ pub const PAGE_SIZE_DEFAULT: usize = 100;
 pub const PAGE_SIZE_MAX: usize = 1_000;
 /// Rows that a scan takes into memory at once.
 pub const SCAN_ROWS: usize = 256;
-/// How often abandoned enrollments are looked for.
+/// A vault that has just started expects the matchers that it knows for this long: they follow again within 4 s, and an
+/// erasure waits for them as for connected ones.
+pub const FOLLOWERS_EXPECTED_FOR: Duration = Duration::from_secs(10);
+/// How often abandoned enrollments, and records whose time is over, are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+const _: () = assert!(*ANSWER_HOURS.start() * 3_600 > TICKET_SECONDS_MAX + CLOCK_DIFFERENCE_MAX.as_secs());
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);

@@ -5,6 +5,7 @@ use volar_core::id::{DeviceId, EnrollmentId, GalleryId, IdempotencyId, SubjectId
 use volar_core::template::Position;
 
 use crate::format::v1::State;
+use crate::store::Table;
 
 /// A writing call, for keying its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,28 @@ pub(crate) fn idempotency(of: &TenantId, device: &DeviceId, method: Method, id: 
     [&tenant(of), device.as_str().as_bytes(), &[0, method as u8], id.as_bytes().as_slice()].concat()
 }
 
+/// When the row `key` of `table` is forgotten.
+pub(crate) fn expiry(at: Timestamp, table: Table, key: &[u8]) -> Vec<u8> {
+    let table = match table {
+        Table::Idempotency => 1,
+        Table::Claims => 2,
+        other => unreachable!("nothing of {other:?} is forgotten with time"),
+    };
+    [at.unix_milliseconds().to_be_bytes().as_slice(), &[table], key].concat()
+}
+
+/// The time, table and row of a key of [`expiry`]'s form, if it is one.
+pub(crate) fn split_expiry(key: &[u8]) -> Option<(Timestamp, Table, &[u8])> {
+    let (time, rest) = key.split_at_checked(8)?;
+    let table = match rest.first()? {
+        1 => Table::Idempotency,
+        2 => Table::Claims,
+        _ => return None,
+    };
+    let at = u64::from_be_bytes(time.try_into().ok()?);
+    Some((Timestamp::from_unix_milliseconds(at), table, &rest[1..]))
+}
+
 /// The tenant and subject that a key of [`subject`]'s form ends in, if it is one.
 pub(crate) fn split_subject(key: &[u8]) -> Option<(TenantId, SubjectId)> {
     let (tenant, subject) = key.split_at_checked(key.len().checked_sub(16)?)?;
@@ -110,6 +133,11 @@ mod tests {
         let at = Timestamp::from_unix_milliseconds(77);
         assert_eq!(split_subject(&self::subject(&tenant, subject)), Some((tenant.clone(), subject)));
         assert_eq!(split_deadline(&deadline(at, &tenant, subject)), Some((at, tenant, subject)));
+        for table in [Table::Idempotency, Table::Claims] {
+            assert_eq!(split_expiry(&expiry(at, table, b"row")), Some((at, table, b"row".as_slice())));
+        }
+        assert_eq!(split_expiry(&[0; 8]), None);
+        assert_eq!(split_expiry(&[9; 12]), None);
         assert_eq!(split_subject(b"short"), None);
         assert_eq!(split_deadline(b""), None);
     }

@@ -91,5 +91,10 @@ async fn sweep(vault: Arc<Vault>, shutdown: CancellationToken) {
             Ok(erased) => tracing::info!(erased, "abandoned enrollments erased"),
             Err(error) => tracing::error!(%error, "abandoned enrollments cannot be erased now"),
         }
+        match blocking(&vault, Vault::forget_old).await {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::debug!(forgotten, "answers and claims whose time was over are forgotten"),
+            Err(error) => tracing::error!(%error, "records whose time is over cannot be removed now"),
+        }
     }
 }

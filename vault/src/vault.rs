@@ -63,6 +63,8 @@ pub struct Settings {
     pub payment_deadline: Duration,
     /// How long a ticket is good.
     pub ticket_lifetime: Duration,
+    /// How long the answer to a call is kept for repeats.
+    pub answer_lifetime: Duration,
     /// How long an erasure waits for connected followers.
     pub erasure_wait: Duration,
     /// How often a follower with nothing to do hears from the vault.
@@ -189,8 +191,10 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let key = rows::idempotency(&tenant.id, device, method, call.id);
         let body = tenant.keys.body_mark(&call.body_sha256);
-        let record = v1::Idempotency { body, at: self.clock.now(), answer };
-        self.put(tenant, transaction, Table::Idempotency, &key, &record)
+        let now = self.clock.now();
+        let record = v1::Idempotency { body, at: now, answer };
+        self.put(tenant, transaction, Table::Idempotency, &key, &record)?;
+        self.forget_at(transaction, Table::Idempotency, &key, now.after(self.settings.answer_lifetime))
     }
 
     /// The record of a subject that is not erased, and the key that opens it.

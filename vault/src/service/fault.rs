@@ -18,6 +18,7 @@ pub fn fault(error: VaultError) -> Fault {
         E::ModelMismatch { .. } => (Code::FailedPrecondition, "MODEL_MISMATCH"),
         E::Field { .. } => (Code::InvalidArgument, "FIELD_INVALID"),
         E::ConsentMissing => (Code::InvalidArgument, "CONSENT_MISSING"),
+        E::ConsentStale { .. } => (Code::FailedPrecondition, "CONSENT_STALE"),
         E::Template { .. } => (Code::InvalidArgument, "TEMPLATE_INVALID"),
         E::IdempotencyConflict => (Code::AlreadyExists, "IDEMPOTENCY_CONFLICT"),
         E::EnrollmentUnknown => (Code::NotFound, "ENROLLMENT_UNKNOWN"),

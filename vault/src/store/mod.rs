@@ -46,11 +46,13 @@ pub enum Table {
     Feed,
     /// Followers, by tenant, gallery and device.
     Followers,
+    /// What is forgotten when: by time, table and that table's key. Empty rows.
+    Expiries,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Galleries,
         Self::Heads,
@@ -67,6 +69,7 @@ impl Table {
         Self::Claims,
         Self::Feed,
         Self::Followers,
+        Self::Expiries,
     ];
 }
 

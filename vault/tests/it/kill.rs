@@ -50,7 +50,7 @@ fn no_acknowledged_enrollment_is_lost_and_nobody_is_half_enrolled() {
 
 /// Runs the load, kills it at a random moment, and returns what it had acknowledged.
 fn enroll_until_killed(world: &World) -> Vec<EnrollmentId> {
-    let mut child = Command::new(load())
+    let mut child = Command::new(example("load"))
         .args([world.folder.path().as_os_str().to_str().expect("plain path"), "4", "60", "3"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -74,7 +74,8 @@ fn enroll_until_killed(world: &World) -> Vec<EnrollmentId> {
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-fn load() -> PathBuf {
+/// The vault's example `name`, which cargo builds beside the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test is a file");
-    test.ancestors().nth(2).expect("target/release/deps/it").join("examples/load")
+    test.ancestors().nth(2).expect("target/release/deps/it").join("examples").join(name)
 }
