@@ -73,8 +73,7 @@ pub trait Eye: Send + 'static {
 
 /// A sensor with the guide that watches it.
 pub struct GuidedSensor {
-    config: SensorConfig,
-    clock: Arc<dyn Clock>,
+    open: Box<dyn FnMut() -> Result<Box<dyn Sensor>, SensorError> + Send>,
     guide: Guide,
     /// None while a camera that can be plugged in is not.
     sensor: Option<Box<dyn Sensor>>,
@@ -93,7 +92,17 @@ impl GuidedSensor {
             Err(error) if may_mend(&error) => (None, None),
             Err(error) => return Err(error),
         };
-        Ok((Self { config, clock, guide, sensor }, stage))
+        let open = Box::new(move || sensor::open(&config, clock.clone()).map(|opened| opened.sensor));
+        Ok((Self { open, guide, sensor }, stage))
+    }
+
+    /// Over a sensor that is open and mends itself.
+    pub fn over(sensor: Box<dyn Sensor>, guide: Guide) -> Self {
+        let description = sensor.description();
+        let open = Box::new(move || -> Result<Box<dyn Sensor>, SensorError> {
+            Err(SensorError::Unplugged { sensor: description.clone() })
+        });
+        Self { open, guide, sensor: Some(sensor) }
     }
 }
 
@@ -101,7 +110,7 @@ impl Eye for GuidedSensor {
     fn look(&mut self) -> Result<Look, SensorError> {
         let sensor = match &mut self.sensor {
             Some(sensor) => sensor,
-            none => none.insert(sensor::open(&self.config, self.clock.clone())?.sensor),
+            none => none.insert((self.open)()?),
         };
         let frame = sensor.next_frame()?;
         let delivered = Instant::now();

@@ -2,6 +2,7 @@
 
 mod folder;
 mod pacer;
+mod pluggable;
 mod simulated;
 mod stage;
 mod v4l2;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use volar_core::clock::Clock;
 
 use crate::frame::{Frame, FrameError};
+pub use pluggable::{Camera, Connect, Pluggable};
 pub use stage::{Scene, Stage};
 
 /// Delivers frames, one after another.
@@ -142,7 +144,7 @@ pub fn open(config: &SensorConfig, clock: Arc<dyn Clock>) -> Result<Opened, Sens
     match config {
         SensorConfig::V4l2 { device, format, width, height, frame_rate } => {
             let wish = v4l2::Wish { format: *format, width: *width, height: *height, frame_rate: *frame_rate };
-            let sensor = v4l2::V4l2::open(device, wish, clock)?;
+            let sensor = v4l2::open(device, wish, clock)?;
             Ok(Opened { sensor: Box::new(sensor), stage: None })
         }
         SensorConfig::Folder { path, frame_rate, autoplay } => {

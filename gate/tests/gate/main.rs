@@ -2,6 +2,7 @@
 
 mod acting;
 mod agent;
+mod cable;
 mod page;
 mod process;
 mod support;

@@ -1,6 +1,6 @@
 //! Infrared cameras through Video4Linux 2, read by OpenCV without converting: 16-bit cameras keep their depth.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use opencv::core::{self, Mat};
@@ -8,7 +8,7 @@ use opencv::prelude::*;
 use opencv::videoio::{self, VideoCapture, VideoWriter};
 use volar_core::clock::{Clock, Timestamp};
 
-use super::{PixelFormat, Sensor, SensorError};
+use super::{Camera, PixelFormat, Pluggable, SensorError};
 use crate::frame::{Frame, FrameError};
 use crate::raster::Raster;
 
@@ -21,42 +21,29 @@ pub(super) struct Wish {
     pub(super) frame_rate: f64,
 }
 
-pub(super) struct V4l2 {
-    device: PathBuf,
-    wish: Wish,
-    /// None while unplugged.
-    capture: Option<VideoCapture>,
+/// Opens the camera at `device`; unplugged, it is opened again when it is back.
+pub(super) fn open(device: &Path, wish: Wish, clock: Arc<dyn Clock>) -> Result<Pluggable, SensorError> {
+    let Wish { format, width, height, .. } = wish;
+    let description = format!("camera {} ({format:?}, {width}x{height})", device.display());
+    let device = device.to_owned();
+    let connect = move || {
+        let capture = connect(&device, wish)?;
+        Ok(Box::new(V4l2 { capture, format, clock: clock.clone() }) as Box<dyn Camera>)
+    };
+    Pluggable::open(description, Box::new(connect))
+}
+
+struct V4l2 {
+    capture: VideoCapture,
+    format: PixelFormat,
     clock: Arc<dyn Clock>,
-    sequence: u64,
 }
 
-impl V4l2 {
-    pub(super) fn open(device: &Path, wish: Wish, clock: Arc<dyn Clock>) -> Result<Self, SensorError> {
-        let capture = Some(connect(device, wish)?);
-        Ok(Self { device: device.to_owned(), wish, capture, clock, sequence: 0 })
-    }
-}
-
-impl Sensor for V4l2 {
-    fn next_frame(&mut self) -> Result<Frame, SensorError> {
-        let capture = match &mut self.capture {
-            Some(capture) => capture,
-            none => none.insert(connect(&self.device, self.wish)?),
-        };
+impl Camera for V4l2 {
+    fn deliver(&mut self, sequence: u64) -> Option<Result<Frame, FrameError>> {
         let mut delivered = Mat::default();
-        if !capture.read(&mut delivered).unwrap_or(false) || delivered.empty() {
-            self.capture = None;
-            return Err(SensorError::Unplugged { sensor: self.description() });
-        }
-        let sequence = self.sequence;
-        self.sequence += 1;
-        frame(delivered, self.wish.format, self.clock.now(), sequence)
-            .map_err(|source| SensorError::Frame { origin: self.description(), source })
-    }
-
-    fn description(&self) -> String {
-        let Wish { format, width, height, .. } = self.wish;
-        format!("camera {} ({format:?}, {width}x{height})", self.device.display())
+        let read = self.capture.read(&mut delivered).unwrap_or(false) && !delivered.empty();
+        read.then(|| frame(delivered, self.format, self.clock.now(), sequence))
     }
 }
 
@@ -158,9 +145,9 @@ mod tests {
     #[test]
     fn no_camera_says_what_to_do() {
         let clock = || Arc::new(ManualClock::new(NOON));
-        let missing = V4l2::open(Path::new("/dev/video-not-there"), WISH, clock()).err().expect("no such device");
+        let missing = open(Path::new("/dev/video-not-there"), WISH, clock()).err().expect("no such device");
         assert!(missing.to_string().contains("plug it in"), "{missing}");
-        let other = V4l2::open(Path::new("/dev/null"), WISH, clock()).err().expect("not a camera");
+        let other = open(Path::new("/dev/null"), WISH, clock()).err().expect("not a camera");
         assert!(other.to_string().contains("cannot be opened as a camera"), "{other}");
     }
 }

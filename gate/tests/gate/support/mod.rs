@@ -15,6 +15,7 @@ use volar_core::clock::Clock;
 use volar_gate::act::Act;
 use volar_gate::agent::{Agent, Parts};
 use volar_gate::config::{HookConfig, Language, OnAdmitConfig, WhenUnreachable};
+use volar_gate::eye::Eye;
 use volar_gate::identify::Identifier;
 use volar_gate::link::{self, Link};
 use volar_gate::protection::KeySource;
@@ -60,6 +61,12 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) async fn start(setting: Setting) -> Self {
+        let (eye, stand) = eye::scripted();
+        Self::watching(setting, eye, stand).await
+    }
+
+    /// With any eye.
+    pub(crate) async fn watching(setting: Setting, eye: impl Eye, stand: Stand) -> Self {
         let servers = Servers::start().await;
         let stop = CancellationToken::new();
         let (sender, lines) = unbounded_channel();
@@ -85,7 +92,6 @@ impl Gate {
             setting.decision_time_max,
             Arc::new(SystemRandomness),
         );
-        let (eye, stand) = eye::scripted();
         let link = Link::default();
         let parts = Parts {
             watch: volar_gate::eye::start(eye, stop.clone()).expect("the thread starts"),
