@@ -147,16 +147,20 @@ impl Decision {
     }
 }
 
-/// How long a decision took, in milliseconds.
+/// How long a decision took, in milliseconds; written to a tenth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Milliseconds {
     /// From the hand's appearing to the frame that completed the capture.
+    #[serde(serialize_with = "tenths")]
     pub presented: f64,
     /// From that frame's delivery to its template.
+    #[serde(serialize_with = "tenths")]
     pub capture: f64,
     /// The matcher's answer: protecting the template and the call, retries included.
+    #[serde(serialize_with = "tenths")]
     pub identify: f64,
     /// From that frame's delivery to the decision.
+    #[serde(serialize_with = "tenths")]
     pub total: f64,
 }
 
@@ -170,6 +174,7 @@ pub struct CommandEnded {
     /// Whether it ran out of time.
     pub timed_out: bool,
     /// How long it ran.
+    #[serde(serialize_with = "tenths")]
     pub milliseconds: f64,
     /// Why it did not start.
     pub error: Option<String>,
@@ -208,6 +213,11 @@ fn unix_milliseconds<S: Serializer>(moment: &Timestamp, serializer: S) -> Result
     serializer.serialize_u64(moment.unix_milliseconds())
 }
 
+/// Rounded to a tenth: what lies below is the scheduler's.
+fn tenths<S: Serializer>(milliseconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((milliseconds * 10.0).round() / 10.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,7 +235,7 @@ mod tests {
             reason: "BELOW_THRESHOLD".to_owned(),
             ticket: None,
             ticket_id: None,
-            milliseconds: Milliseconds::default(),
+            milliseconds: Milliseconds { presented: 612.3499, capture: 27.0, identify: 4.25001, total: 0.04 },
             retry_after_ms: 0,
         };
         let read = line(What::Decision(decided.clone()));
@@ -234,7 +244,11 @@ mod tests {
         assert_eq!(read["lane"], "lane-1");
         assert_eq!(read["decision"], "step-up");
         assert!(read["ticket"].is_null());
-        assert_eq!(read["milliseconds"]["total"], 0.0);
+        let milliseconds = serde_json::to_string(&read["milliseconds"]).expect("JSON");
+        assert_eq!(milliseconds, r#"{"capture":27.0,"identify":4.3,"presented":612.3,"total":0.0}"#);
+        let ended =
+            CommandEnded { ticket_id: None, exit_code: Some(0), timed_out: false, milliseconds: 12.345, error: None };
+        assert_eq!(line(What::Command(ended))["milliseconds"], 12.3);
 
         let ticket = Some(Ticket::new(vec![0xfb, 0xff]));
         let read = line(What::Decision(Decided { decision: Decision::Admitted, ticket, ..decided }));

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -55,8 +55,18 @@ pub enum TelemetryError {
     },
 }
 
-/// Upper bounds of the buckets of every duration, in seconds: fine where a person at a gate would notice.
+/// Upper bounds of the buckets of every histogram without bounds of its own, in seconds: fine where a person at a gate
+/// would notice. None is left without: what Prometheus would get then is a summary, which no sum over several processes
+/// can be made of.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.06, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0];
+
+/// The same of what people take their time for, visits to a kiosk and captures there.
+const VISIT_SECONDS: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 180.0, 600.0];
+/// Metrics of that.
+const VISITS: [&str; 2] = ["volar_kiosk_session_seconds", "volar_kiosk_capture_seconds"];
+
+/// The same of scores, in decades of false match rate: thresholds lie between 5 and 9, mated comparisons mostly above.
+const DECADES: [f64; 14] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 15.0, 20.0, 30.0];
 
 /// Starts logs and metrics. Must be called once, inside a Tokio runtime.
 pub fn start(config: &TelemetryConfig) -> Result<(), TelemetryError> {
@@ -69,13 +79,47 @@ pub fn start(config: &TelemetryConfig) -> Result<(), TelemetryError> {
     }
     if let Some(address) = config.metrics {
         let failed = |reason: String| TelemetryError::Metrics { address, reason };
-        PrometheusBuilder::new()
-            .set_buckets_for_metric(metrics_exporter_prometheus::Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .map_err(|error| failed(error.to_string()))?
-            .with_http_listener(address)
-            .install()
+        exporter()
+            .and_then(|exporter| exporter.with_http_listener(address).install())
             .map_err(|error| failed(error.to_string()))?;
         tracing::info!(%address, "metrics at /metrics");
     }
     Ok(())
+}
+
+/// With bounds for every histogram.
+fn exporter() -> Result<PrometheusBuilder, BuildError> {
+    let decades = Matcher::Suffix("_decades".to_owned());
+    let exporter = PrometheusBuilder::new().set_buckets(&SECONDS)?.set_buckets_for_metric(decades, &DECADES)?;
+    VISITS.into_iter().try_fold(exporter, |exporter, metric| {
+        exporter.set_buckets_for_metric(Matcher::Full(metric.to_owned()), &VISIT_SECONDS)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_distribution_is_a_histogram_with_bounds_that_fit() {
+        let recorder = exporter().expect("bounds rise").build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!("volar_matcher_top_score_decades").record(8.4);
+            metrics::histogram!("volar_kiosk_session_seconds").record(42.0);
+            metrics::histogram!("volar_call_seconds", "method" => "x").record(0.004);
+            metrics::histogram!("volar_of_another_kind").record(0.3);
+        });
+        let text = recorder.handle().render();
+        assert!(!text.contains("quantile"), "a summary: {text}");
+        for line in [
+            "volar_matcher_top_score_decades_bucket{le=\"8\"} 0",
+            "volar_matcher_top_score_decades_bucket{le=\"9\"} 1",
+            "volar_kiosk_session_seconds_bucket{le=\"30\"} 0",
+            "volar_kiosk_session_seconds_bucket{le=\"45\"} 1",
+            "volar_call_seconds_bucket{method=\"x\",le=\"0.005\"} 1",
+            "volar_of_another_kind_bucket{le=\"0.5\"} 1",
+        ] {
+            assert!(text.contains(line), "no {line} in\n{text}");
+        }
+    }
 }
