@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use support::Servers;
 use tokio_util::sync::CancellationToken;
+use volar_core::score::ScoreModel;
 use volar_kiosk::config::{self, Config};
 use volar_kiosk::kiosk::{Kiosk, Parts};
 use volar_kiosk::matcher_client::MatcherClient;
@@ -33,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Opened { sensor, stage } = sensor::open(&config.sensor, clock.clone())?;
     let pipeline = Arc::new(Pipeline::new(Box::new(FilterEmbedder), config.pipeline.clone()));
     let kiosk = Kiosk::new(Parts {
-        rules: config.rules(),
+        rules: config.rules(ScoreModel::for_model(&pipeline.model())?),
         notice: config.notice.clone(),
         vault: VaultClient::new(servers.channel(), config.gallery.clone()),
         matcher: MatcherClient::new(servers.channel(), config.gallery.clone(), config.lane.clone()),

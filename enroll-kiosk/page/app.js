@@ -9,6 +9,8 @@ import { speak, t } from "./texts.js";
 
 const STEPS = 5;
 const TOUCH_EVERY_MS = 4000;
+// As long as a session without a touch lasts by default.
+const UNANSWERED_MS = 60000;
 const at = (id) => document.getElementById(id);
 
 let state = null;
@@ -19,6 +21,7 @@ let online = true;
 let fresh = true;
 let turn = Promise.resolve();
 let touched = 0;
+let unanswered;
 const panel = new Panel(at("stage"));
 
 const actions = {
@@ -62,6 +65,8 @@ async function render(next) {
   if (key === shown) screen.follow(shownState);
   else {
     shown = key;
+    // A question about the screen before is over with it.
+    if (at("removal").open) at("removal").close();
     screen = build(shownState, actions);
     const content = at("content");
     content.replaceChildren(screen.element);
@@ -143,6 +148,9 @@ function confirmRemoval() {
       }, t("removal.confirm.yes"))));
   dialog.showModal();
   at("keep").focus();
+  // Whoever comes next must not find somebody else's question.
+  clearTimeout(unanswered);
+  unanswered = setTimeout(() => dialog.close(), UNANSWERED_MS);
 }
 
 /** Tells the kiosk that somebody is there; often enough, and at once while it counts down. */

@@ -50,6 +50,7 @@ const icons = {
   arrow: `<path d="M8 24h30M27 12l12 12-12 12"/>`,
 };
 icons["next-hand"] = icons["wrong-hand"];
+icons["another-palm"] = icons["one-hand"];
 
 /** The markup of an icon; the plain hand for a name that has none. */
 export function icon(name) {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 use volar_core::id::{GalleryId, LaneId};
+use volar_core::score::ScoreModel;
 use volar_palm::guided::GuideConfig;
 use volar_palm::pipeline::PipelineConfig;
 use volar_palm::sensor::SensorConfig;
-use volar_service::cli::ServiceConfig;
 use volar_service::config::{Resolve, resolve};
 use volar_service::process::ProcessConfig;
 use volar_service::telemetry::TelemetryConfig;
@@ -112,11 +112,12 @@ impl Config {
         Ok(())
     }
 
-    /// How sessions go.
-    pub fn rules(&self) -> Rules {
+    /// How sessions go; `scores` are those of the embedding model.
+    pub fn rules(&self, scores: ScoreModel) -> Rules {
         Rules {
             session: self.session.clone(),
             capture: self.capture.clone(),
+            scores,
             language: self.page.language,
             payment_required: self.payment.required,
         }
@@ -132,15 +133,7 @@ impl Resolve for Config {
     }
 }
 
-impl ServiceConfig for Config {
-    fn process(&self) -> ProcessConfig {
-        self.process
-    }
-
-    fn telemetry(&self) -> &TelemetryConfig {
-        &self.telemetry
-    }
-}
+volar_service::service_config!(Config);
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use volar_core::score::ScoreModel;
 use volar_palm::embedding::FilterEmbedder;
 use volar_palm::guided::Guide;
 use volar_palm::pipeline::Pipeline;
@@ -33,8 +34,9 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     let Opened { sensor, stage } = sensor::open(&config.sensor, clock.clone()).map_err(Exit::unavailable)?;
     let pipeline = Arc::new(Pipeline::new(Box::new(FilterEmbedder), config.pipeline.clone()));
     tracing::info!(sensor = sensor.description(), model = %pipeline.model(), "sensor opened");
+    let scores = ScoreModel::for_model(&pipeline.model()).map_err(Exit::internal)?;
     let kiosk = Kiosk::new(Parts {
-        rules: config.rules(),
+        rules: config.rules(scores),
         notice: config.notice.clone(),
         vault: VaultClient::new(vault, config.gallery.clone()),
         matcher: MatcherClient::new(matcher, config.gallery.clone(), config.lane.clone()),

@@ -12,6 +12,7 @@
 
 mod answers;
 mod capture;
+mod likeness;
 mod phase;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use volar_core::clock::Timestamp;
+use volar_core::score::ScoreModel;
 use volar_core::template::Position;
 use volar_palm::guided::Observation;
 
@@ -69,6 +71,8 @@ pub struct Rules {
     pub session: SessionConfig,
     /// Captures.
     pub capture: CaptureConfig,
+    /// How strangers score under this kiosk's embedding model.
+    pub scores: ScoreModel,
     /// The language of the welcome.
     pub language: Language,
     /// Whether nobody is enrolled without a payment.
@@ -190,7 +194,7 @@ impl Session {
         let consent = consent.clone();
         self.touch(now);
         let number = self.next_capture();
-        let capturing = Capturing::new(first, &self.rules.capture, number, false);
+        let capturing = Capturing::new(first, &self.rules, number, false);
         self.phase = Phase::Capture { consent, hands: hands.to_vec(), done: Vec::new(), now: capturing };
         Ok(())
     }
@@ -373,7 +377,7 @@ impl Session {
             Phase::Capture { consent, hands, done, now } => {
                 done.extend(now.palm());
                 if let Some(&hand) = hands.get(done.len()) {
-                    *now = Capturing::new(hand, &self.rules.capture, number, true);
+                    *now = Capturing::new(hand, &self.rules, number, true);
                     return;
                 }
                 let effect = Effect::Enroll { consent: consent.clone(), palms: std::mem::take(done) };

@@ -106,7 +106,7 @@ mod tests {
         for guidance in Guidance::ALL {
             assert!(texts.contains_key(&format!("guidance.{guidance}")), "guidance.{guidance}");
         }
-        for own in ["wrong-hand", "next-hand", "good", "working"] {
+        for own in ["wrong-hand", "next-hand", "another-palm", "good", "working"] {
             assert!(texts.contains_key(&format!("guidance.{own}")), "guidance.{own}");
         }
     }

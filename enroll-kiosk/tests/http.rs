@@ -12,7 +12,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hands::{Hands, Shown};
+use hands::{Hands, Shown, scores};
 use serde_json::{Value, json};
 use support::{ENROLLMENT, MODEL, RECEIPT, Servers};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -55,7 +55,7 @@ impl Stand {
         let randomness = Arc::new(SeededRandomness::new(3));
         let (gallery, lane) = (config.gallery.clone(), config.lane.clone());
         let kiosk = Kiosk::new(Parts {
-            rules: config.rules(),
+            rules: config.rules(scores()),
             notice: config.notice.clone(),
             vault: VaultClient::new(servers.channel(), gallery.clone()),
             matcher: MatcherClient::new(servers.channel(), gallery, lane),

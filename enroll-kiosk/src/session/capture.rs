@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use volar_core::clock::Timestamp;
+use volar_core::score::ScoreModel;
 use volar_core::template::{Position, REFERENCES_PER_PALM_MAX, Template};
 use volar_palm::guidance::Guidance;
 use volar_palm::guided::{Observation, Presence};
 use volar_palm::outline::Outline;
 
 use super::phase::Palm;
+use super::{Rules, likeness};
 
 /// `[capture]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -53,6 +55,8 @@ pub(crate) enum Advice {
     WrongHand,
     /// The hand before is done and still there: show the other one.
     NextHand,
+    /// Another palm than that of the views before: start over with one.
+    AnotherPalm,
 }
 
 impl Advice {
@@ -61,6 +65,7 @@ impl Advice {
             Self::Frame(guidance) => guidance.as_str(),
             Self::WrongHand => "wrong-hand",
             Self::NextHand => "next-hand",
+            Self::AnotherPalm => "another-palm",
         }
     }
 }
@@ -92,6 +97,8 @@ pub(crate) struct Capturing {
     min: usize,
     patience: Duration,
     interval: Duration,
+    /// Tells whether views are of one palm; unset where only one view is taken.
+    scores: Option<ScoreModel>,
     templates: Vec<Template>,
     first_at: Option<Timestamp>,
     /// A reference was taken, or refused, then; the guide waits to be armed again.
@@ -100,15 +107,19 @@ pub(crate) struct Capturing {
     previous_still_there: bool,
     /// The other hand was seen and has not left yet.
     other_hand_seen: bool,
+    /// Another palm was seen in the place of the one before, and has not left yet.
+    swapped: bool,
 }
 
 impl Capturing {
-    /// A capture of `hand` as `config` asks. `after_another` says that the other hand was captured just before.
-    pub(crate) fn new(hand: Position, config: &CaptureConfig, number: u64, after_another: bool) -> Self {
+    /// A capture of `hand` as `rules` ask. `after_another` says that the other hand was captured just before.
+    pub(crate) fn new(hand: Position, rules: &Rules, number: u64, after_another: bool) -> Self {
+        let config = &rules.capture;
+        let scores = Some(rules.scores.clone());
         let patience = Duration::from_secs(config.patience_seconds);
         let interval = Duration::from_millis(config.interval_ms);
         let (wanted, min) = (config.references_wanted, config.references_min);
-        Self { min, patience, interval, ..Self::empty(Some(hand), wanted, number, after_another) }
+        Self { min, patience, interval, scores, ..Self::empty(Some(hand), wanted, number, after_another) }
     }
 
     /// A capture of one good view of either hand.
@@ -130,11 +141,13 @@ impl Capturing {
             min: wanted,
             patience: Duration::ZERO,
             interval: Duration::ZERO,
+            scores: None,
             templates: Vec::new(),
             first_at: None,
             rested_since: None,
             previous_still_there,
             other_hand_seen: false,
+            swapped: false,
         }
     }
 
@@ -153,18 +166,21 @@ impl Capturing {
         } else {
             self.previous_still_there = false;
             self.other_hand_seen = false;
+            self.swapped = false;
             self.rested_since = None;
         }
         if let Some(capture) = seen.captured {
             self.take(capture.template, now);
         }
         // One that waits to be armed again has nothing to show for the hand yet.
-        let nothing = self.rested_since.is_some() || self.other_hand_seen || self.previous_still_there;
+        let unwanted = self.other_hand_seen || self.previous_still_there || self.swapped;
+        let nothing = self.rested_since.is_some() || unwanted;
         self.progress = if nothing { 0.0 } else { seen.progress };
-        self.advice = match (self.previous_still_there, self.other_hand_seen) {
-            (true, _) => Some(Advice::NextHand),
-            (false, true) => Some(Advice::WrongHand),
-            (false, false) => seen.guidance.map(Advice::Frame),
+        self.advice = match (self.previous_still_there, self.other_hand_seen, self.swapped) {
+            (true, ..) => Some(Advice::NextHand),
+            (_, true, _) => Some(Advice::WrongHand),
+            (.., true) => Some(Advice::AnotherPalm),
+            _ => seen.guidance.map(Advice::Frame),
         };
         match self.rested_since {
             Some(since) if now.since(since) >= self.interval => {
@@ -197,9 +213,20 @@ impl Capturing {
         }
         self.other_hand_seen = false;
         self.previous_still_there = false;
+        if self.swapped {
+            return;
+        }
         // The very same picture again, as a still picture before a test's sensor gives: a second look at nothing new.
         let known = |taken: &Template| taken.embedding.expose() == template.embedding.expose();
         if self.templates.iter().any(known) {
+            return;
+        }
+        let swapped = |scores: &ScoreModel| !likeness::is_same_palm(scores, &self.templates, &template);
+        if !self.templates.is_empty() && self.scores.as_ref().is_some_and(swapped) {
+            // Whose palm is whose cannot be told, so neither is kept; nobody is enrolled with somebody else's.
+            self.templates.clear();
+            self.first_at = None;
+            self.swapped = true;
             return;
         }
         self.first_at.get_or_insert(now);

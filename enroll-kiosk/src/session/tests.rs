@@ -16,6 +16,8 @@ use super::*;
 use crate::parameters::VERDICT_PATIENCE;
 use crate::payment::{Display, PaymentError, PaymentReference};
 
+mod swapped;
+
 const START: Timestamp = Timestamp::from_unix_milliseconds(1_000_000);
 const SIZE: (u32, u32) = (640, 480);
 
@@ -37,6 +39,7 @@ impl Visit {
         Self::with(Rules {
             session: SessionConfig::default(),
             capture: CaptureConfig::default(),
+            scores: ScoreModel::for_model(&"oriented-filters-1".parse().expect("a slug")).expect("calibrated"),
             language: Language::En,
             payment_required: false,
         })
@@ -100,10 +103,15 @@ impl Visit {
         self.session.observe(number, seen, SIZE, self.now)
     }
 
-    /// A good view of a hand, unlike every one before.
+    /// A good view of the person's hand, a little unlike every one before.
     fn view(&mut self, position: Position) -> Next {
+        self.view_of(1, position)
+    }
+
+    /// The same of anybody's.
+    fn view_of(&mut self, person: u64, position: Position) -> Next {
         self.seen += 1;
-        self.frame(Presence::Present, None, Some(capture(position, self.seen, 50)))
+        self.frame(Presence::Present, None, Some(capture_of(person, position, self.seen, 50)))
     }
 
     fn views(&mut self, count: usize, position: Position) {
@@ -159,13 +167,19 @@ fn reference() -> PaymentReference {
     }
 }
 
+/// A view of the person's palm, a little unlike those of other seeds.
 fn capture(position: Position, seed: u64, quality: u32) -> Capture {
-    let randomness = SeededRandomness::new(seed);
-    let mut bytes = [0; EMBEDDING_DIMENSIONS];
-    randomness.fill(&mut bytes);
-    let values = bytes.map(|byte| f32::from(byte) - 127.5);
+    capture_of(1, position, seed, quality)
+}
+
+fn capture_of(person: u64, position: Position, seed: u64, quality: u32) -> Capture {
+    let palm = SeededRandomness::new(1_000 * person + u64::from(position == Position::Left));
+    let (mut bytes, mut noise) = ([0; EMBEDDING_DIMENSIONS], [0; EMBEDDING_DIMENSIONS]);
+    palm.fill(&mut bytes);
+    SeededRandomness::new(seed).fill(&mut noise);
+    let values: Vec<f32> = bytes.iter().zip(noise).map(|(&a, b)| f32::from(a) + f32::from(b / 2) - 191.0).collect();
     let mut cells = [0; FIELD_SIDE * FIELD_SIDE];
-    randomness.fill(&mut cells);
+    palm.fill(&mut cells);
     cells.iter_mut().for_each(|cell| *cell %= ORIENTATIONS);
     let quality = Quality::new(quality).expect("0 to 100");
     let template = Template {

@@ -5,19 +5,21 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::MODEL;
 use volar_core::clock::Timestamp;
 use volar_core::randomness::{Randomness, SeededRandomness};
+use volar_core::score::ScoreModel;
 use volar_core::template::{
     EMBEDDING_DIMENSIONS, Embedding, FIELD_SIDE, ORIENTATIONS, OrientationField, Position, Quality, Template,
 };
 use volar_kiosk::sensor_loop::Observer;
-use volar_palm::frame::Frame;
+use volar_palm::frame::{Frame, FrameError};
 use volar_palm::guidance::Guidance;
 use volar_palm::guided::{Observation, Presence};
 use volar_palm::outline::{Outline, Point};
 use volar_palm::pipeline::Capture;
 use volar_palm::roi::{ROI_SIDE, RegionOfInterest};
-use volar_palm::sensor::{Sensor, SensorError};
+use volar_palm::sensor::{Camera, Pluggable, Sensor, SensorError};
 
 /// What is before the sensor now.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,7 +48,12 @@ impl Hands {
     }
 
     pub fn sensor(&self) -> Box<dyn Sensor> {
-        Box::new(Still(self.clone(), 0))
+        let hands = self.clone();
+        let connect = move || match hands.shown() {
+            Shown::Unplugged => Err(SensorError::Missing { device: "/dev/video0".into() }),
+            _ => Ok(Box::new(Still(hands.clone())) as Box<dyn Camera>),
+        };
+        Box::new(Pluggable::open("a test's camera".to_owned(), Box::new(connect)).expect("plugged in"))
     }
 
     pub fn observer(&self) -> Box<dyn Observer> {
@@ -54,21 +61,15 @@ impl Hands {
     }
 }
 
-struct Still(Hands, u64);
+/// A camera on a cable, as a test's sensor.
+struct Still(Hands);
 
-impl Sensor for Still {
-    fn next_frame(&mut self) -> Result<Frame, SensorError> {
+impl Camera for Still {
+    fn deliver(&mut self, sequence: u64) -> Option<Result<Frame, FrameError>> {
         std::thread::sleep(Duration::from_millis(4));
-        if self.0.shown() == Shown::Unplugged {
-            return Err(SensorError::Unplugged { sensor: self.description() });
-        }
-        self.1 += 1;
-        let moment = Timestamp::from_unix_milliseconds(self.1);
-        Ok(Frame::new(160, 120, vec![9; 160 * 120], moment, self.1).expect("a fair size"))
-    }
-
-    fn description(&self) -> String {
-        "a test's sensor".to_owned()
+        let moment = Timestamp::from_unix_milliseconds(sequence);
+        let plugged = self.0.shown() != Shown::Unplugged;
+        plugged.then(|| Frame::new(160, 120, vec![9; 160 * 120], moment, sequence))
     }
 }
 
@@ -110,19 +111,26 @@ impl Observer for Scripted {
     }
 }
 
-/// A view unlike every other.
+/// The calibration of the made-up servers' model.
+pub fn scores() -> ScoreModel {
+    ScoreModel::for_model(&MODEL.parse().expect("a slug")).expect("calibrated")
+}
+
+/// A view of the one palm that there is on each side, a little unlike every other.
 fn capture(position: Position, seed: u64) -> Capture {
-    let randomness = SeededRandomness::new(seed);
-    let mut bytes = [0; EMBEDDING_DIMENSIONS];
-    randomness.fill(&mut bytes);
+    let palm = SeededRandomness::new(1_000 + u64::from(position == Position::Left));
+    let (mut bytes, mut noise) = ([0; EMBEDDING_DIMENSIONS], [0; EMBEDDING_DIMENSIONS]);
+    palm.fill(&mut bytes);
+    SeededRandomness::new(seed).fill(&mut noise);
+    let values: Vec<f32> = bytes.iter().zip(noise).map(|(&a, b)| f32::from(a) + f32::from(b / 2) - 191.0).collect();
     let mut cells = [0; FIELD_SIDE * FIELD_SIDE];
-    randomness.fill(&mut cells);
+    palm.fill(&mut cells);
     cells.iter_mut().for_each(|cell| *cell %= ORIENTATIONS);
     let quality = Quality::new(70).expect("0 to 100");
     let template = Template {
         position,
         quality,
-        embedding: Embedding::normalized(&bytes.map(|byte| f32::from(byte) - 127.5)).expect("not zero"),
+        embedding: Embedding::normalized(&values).expect("not zero"),
         orientations: vec![OrientationField::new(&cells).expect("six orientations")],
     };
     let region = RegionOfInterest::new(vec![0; ROI_SIDE * ROI_SIDE]).expect("the right number of pixels");
