@@ -13,6 +13,62 @@ use serde_json::{Value, json};
 /// How long a page may take to show what is waited for.
 pub const PAGE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// A script: by how much the page is too wide, and what sticks out at the sides.
+pub const OVERFLOW: &str = "
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  const out = [...document.querySelectorAll('h1, h2, p, button, input, li, dd')]
+    .filter((element) => element.checkVisibility({ visibilityProperty: true }) && element.id !== 'skip')
+    .filter((element) => { const box = element.getBoundingClientRect(); return box.width > 0 && (box.left < -1 || box.right > innerWidth + 1); })
+    .map((element) => element.textContent.trim().slice(0, 60));
+  return [wide, out]";
+
+/// What a page may prefer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Dark text on light.
+    Light,
+    /// Light text on dark.
+    Dark,
+}
+
+/// Texts that stand out too little: each with its contrast (WCAG 2.2, 1.4.3) to whatever lies behind it, for those below
+/// the limit that takes the place of `LIMIT`. Disabled controls are exempt there, pictures cannot be measured here.
+const FAINT: &str = "
+  const pen = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  const pixel = (colours) => {
+    pen.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1); }
+    return [...pen.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const behind = (element) => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) {
+      const style = getComputedStyle(at);
+      if (style.backgroundImage !== 'none') return null;
+      layers.unshift(style.backgroundColor);
+      if (pixel([style.backgroundColor])[3] === 255) return layers;
+    }
+    return ['white', ...layers];
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    const shown = element.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+    if (!own || !shown || element.closest('svg, script, noscript, .aside, :disabled')) continue;
+    const box = element.getBoundingClientRect();
+    const layers = behind(element);
+    if (box.width < 2 || box.height < 2 || box.bottom < 0 || !layers) continue;
+    const one = light(pixel([...layers, getComputedStyle(element).color]));
+    const other = light(pixel(layers));
+    const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    if (contrast < LIMIT) faint.push([element.textContent.trim().slice(0, 40), contrast]);
+  }
+  return faint";
+
 /// A browser with one page.
 pub struct Browser {
     /// What drives it.
@@ -23,6 +79,11 @@ pub struct Browser {
 impl Browser {
     /// Starts one with a page of `width` x `height` CSS pixels.
     pub async fn open(width: u32, height: u32) -> Self {
+        Self::preferring(Scheme::Light, width, height).await
+    }
+
+    /// The same, whose person prefers that colour scheme.
+    pub async fn preferring(scheme: Scheme, width: u32, height: u32) -> Self {
         let (driver, port) = start_driver();
         let arguments = [
             "--headless=new".to_owned(),
@@ -33,6 +94,7 @@ impl Browser {
             "--force-device-scale-factor=1".to_owned(),
             "--hide-scrollbars".to_owned(),
             format!("--window-size={width},{height}"),
+            format!("--blink-settings=preferredColorScheme={}", u8::from(scheme == Scheme::Light)),
         ];
         let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": { "args": arguments } });
         let capabilities = capabilities.as_object().expect("an object").clone();
@@ -79,6 +141,11 @@ impl Browser {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Texts whose contrast is below `limit`, each with its contrast.
+    pub async fn faint(&self, limit: f64) -> Value {
+        self.run(&FAINT.replace("LIMIT", &limit.to_string())).await
     }
 
     /// Keeps a picture of the page in the target folder's `kiosk-pictures`.

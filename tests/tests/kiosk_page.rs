@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use fantoccini::Locator;
 use serde_json::{Value, json};
-use volar_tests::browser::{Browser, PAGE_PATIENCE};
+use volar_tests::browser::{Browser, OVERFLOW, Scheme};
 use volar_tests::system::System;
 use xtask::kiosk::Kiosk;
 
@@ -13,6 +12,8 @@ const SIZES: [(u32, u32); 2] = [(1080, 1920), (1280, 800)];
 const LANGUAGES: [&str; 3] = ["en", "fr", "de"];
 /// WCAG 2.2 asks for 24 CSS pixels (2.5.8) or 44 (2.5.5); fingers on a wall want more.
 const TARGET_MIN: f64 = 48.0;
+/// WCAG 2.2, 1.4.3 (AA).
+const CONTRAST_MIN: f64 = 4.5;
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
@@ -23,15 +24,6 @@ const TARGETS: &str = "
     .map((element) => { const box = element.getBoundingClientRect();
       return [element.id || element.textContent.trim(), box.width, box.height]; })";
 
-/// What sticks out at the sides.
-const OVERFLOW: &str = "
-  const wide = document.documentElement.scrollWidth - innerWidth;
-  const out = [...document.querySelectorAll('h1, h2, p, button, input, li, dd')]
-    .filter((element) => element.checkVisibility({ visibilityProperty: true }) && element.id !== 'skip')
-    .filter((element) => { const box = element.getBoundingClientRect(); return box.width > 0 && (box.left < -1 || box.right > innerWidth + 1); })
-    .map((element) => element.textContent.trim().slice(0, 60));
-  return [wide, out]";
-
 /// A page at a kiosk, and somebody before its sensor.
 struct Visitor<'a> {
     browser: &'a Browser,
@@ -39,12 +31,14 @@ struct Visitor<'a> {
     person: u64,
     language: &'a str,
     size: (u32, u32),
+    scheme: Scheme,
 }
 
 impl Visitor<'_> {
     /// Checks what must hold on every screen, and keeps a picture.
     async fn look(&self, screen: &str) {
-        let name = format!("{screen}-{}-{}x{}", self.language, self.size.0, self.size.1);
+        let dark = if self.scheme == Scheme::Dark { "dark-" } else { "" };
+        let name = format!("{dark}{screen}-{}-{}x{}", self.language, self.size.0, self.size.1);
         // Screens fade in; a picture of the middle of that would say nothing.
         tokio::time::sleep(Duration::from_millis(600)).await;
         self.browser.picture(&name).await;
@@ -56,6 +50,7 @@ impl Visitor<'_> {
             let side = |at: usize| target[at].as_f64().expect("a number");
             assert!(side(1) >= TARGET_MIN && side(2) >= TARGET_MIN, "{name}: {target} is too small for a finger");
         }
+        assert_eq!(self.browser.faint(CONTRAST_MIN).await, json!([]), "{name} is hard to read");
         let language = self.browser.run("return document.documentElement.lang").await;
         assert_eq!(language, self.language, "{name}");
         let headings = self.browser.run("return [...document.querySelectorAll('h1')].map((h) => h.textContent)").await;
@@ -187,7 +182,8 @@ async fn whole_visits_in_three_languages_at_two_sizes() {
         let browser = Browser::open(width, height).await;
         browser.client.goto(&kiosk.0.url()).await.expect("the page");
         for language in LANGUAGES {
-            let visitor = Visitor { browser: &browser, kiosk, person, language, size: (width, height) };
+            let visitor =
+                Visitor { browser: &browser, kiosk, person, language, size: (width, height), scheme: Scheme::Light };
             visitor.enrolls().await;
             visitor.is_removed().await;
             visitor.goes_without().await;
@@ -199,6 +195,31 @@ async fn whole_visits_in_three_languages_at_two_sizes() {
     assert_eq!(left.len(), 0, "everyone was removed");
 }
 
+/// Colours do not depend on the language, so two of the three, in turn, see every screen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_visits_by_people_who_prefer_dark_screens() {
+    let system = System::whole();
+    let kiosk = system.deployment.kiosk().expect("it runs");
+    for ((size, language), person) in SIZES.into_iter().zip(["de", "fr"]).zip(80..) {
+        let scheme = Scheme::Dark;
+        let browser = Browser::preferring(scheme, size.0, size.1).await;
+        browser.client.goto(&kiosk.0.url()).await.expect("the page");
+        let dark = browser.run("return matchMedia('(prefers-color-scheme: dark)').matches").await;
+        assert_eq!(dark, true, "the browser does not prefer dark screens");
+        let visitor = Visitor { browser: &browser, kiosk, person, language, size, scheme };
+        visitor.enrolls().await;
+        visitor.is_removed().await;
+        visitor.goes_without().await;
+        kiosk.stage(&json!({"show": "unplugged"})).expect("a scene");
+        browser.shown(".screen.outcome.calm").await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        browser.picture(&format!("dark-unavailable-{}x{}", size.0, size.1)).await;
+        assert_eq!(browser.faint(CONTRAST_MIN).await, json!([]), "out of service is hard to read");
+        kiosk.stage(&json!({"show": "empty"})).expect("a scene");
+        browser.close().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_visit_with_the_keyboard_alone() {
     let system = System::whole();
@@ -206,7 +227,8 @@ async fn a_whole_visit_with_the_keyboard_alone() {
     let (width, height) = SIZES[1];
     let browser = Browser::open(width, height).await;
     browser.client.goto(&kiosk.0.url()).await.expect("the page");
-    let visitor = Visitor { browser: &browser, kiosk, person: 70, language: "en", size: (width, height) };
+    let visitor =
+        Visitor { browser: &browser, kiosk, person: 70, language: "en", size: (width, height), scheme: Scheme::Light };
     visitor.press_by_key("start").await;
     visitor.press_by_key("agree").await;
     visitor.press_by_key("hands-left").await;
@@ -227,38 +249,4 @@ async fn a_whole_visit_with_the_keyboard_alone() {
     browser.shown("#receipt").await;
     assert_eq!(system.deployment.operator().subjects().expect("a list").len(), 0);
     browser.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_gates_page_shows_what_the_gate_says() {
-    let system = System::whole();
-    let gate = system.deployment.gate().expect("it runs");
-    let browser = Browser::open(1280, 800).await;
-    browser.client.goto(&gate.page.url()).await.expect("the page");
-    let text = || browser.run("return document.body.innerText.trim()");
-    let at_rest = wait_for_text(&browser, |text| !text.is_empty()).await;
-    browser.picture("gate-ready").await;
-    gate.stage(&json!({"show": "hand", "person": 99, "position": "left"})).expect("a scene");
-    let from = gate.lines().count();
-    let decided = gate.lines().wait(from, PAGE_PATIENCE, |event| event["event"] == "decision");
-    assert_eq!(decided.expect("not interrupted").expect("a stranger is decided on")["decision"], "no-match");
-    wait_for_text(&browser, |text| text != at_rest).await;
-    browser.picture("gate-no-match").await;
-    assert!(browser.client.find(Locator::Css("[role=status], [aria-live]")).await.is_ok(), "a screen reader hears it");
-    let overflow = browser.run(OVERFLOW).await;
-    assert!(overflow[0].as_f64().is_some_and(|wide| wide <= 0.0), "{overflow}, {}", text().await);
-    browser.close().await;
-}
-
-async fn wait_for_text(browser: &Browser, wanted: impl Fn(&str) -> bool) -> String {
-    let end = Instant::now() + PAGE_PATIENCE;
-    loop {
-        let text = browser.run("return document.body.innerText.trim()").await;
-        let text = text.as_str().unwrap_or_default();
-        if wanted(text) {
-            return text.to_owned();
-        }
-        assert!(Instant::now() < end, "the page still says {text}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

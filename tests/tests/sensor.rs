@@ -1,8 +1,12 @@
 //! What the kiosk shows when its sensor sees what it should not: named screens and named guidance.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use volar_tests::system::System;
 use xtask::kiosk::{Kiosk, State};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn hand(person: u64, position: &str) -> Value {
     json!({"show": "hand", "person": person, "position": position})
@@ -55,6 +59,32 @@ fn an_unplugged_sensor_is_a_screen_of_its_own_and_the_kiosk_recovers() {
     let state = screen(kiosk, "payment");
     assert_eq!(kiosk.finish(state, Some("after")).expect("a visit"), "active");
     assert_eq!(system.deployment.operator().subjects().expect("a list").len(), 1);
+}
+
+#[test]
+fn another_persons_hand_in_mid_capture_is_noticed_and_not_enrolled() {
+    let mut system = System::whole();
+    let kiosk = system.deployment.kiosk().expect("it runs");
+    kiosk.begin(&["left"]).expect("the capture screen");
+    kiosk.stage(&hand(3, "left")).expect("a scene");
+    kiosk.watch_until(|state| Ok(state.capture.as_ref().is_some_and(|c| c.captured > 0))).expect("a first capture");
+    // The person's own other hand first: what was captured stays.
+    kiosk.stage(&hand(3, "right")).expect("a scene");
+    assert!(guided(kiosk, "wrong-hand").capture.expect("capturing").captured > 0);
+    kiosk.stage(&hand(8, "left")).expect("a scene");
+    assert_eq!(guided(kiosk, "another-palm").capture.expect("capturing").captured, 0, "neither palm is kept");
+    assert_eq!(system.deployment.operator().subjects().expect("a list").len(), 0);
+    kiosk.stage(&json!({"show": "empty"})).expect("a scene");
+    guided(kiosk, "show-hand");
+    kiosk.stage(&hand(3, "left")).expect("a scene");
+    let state = screen(kiosk, "payment");
+    assert_eq!(kiosk.finish(state, Some("anna")).expect("a visit"), "active");
+    for (person, decision) in [(3, "admitted"), (8, "no-match")] {
+        let gate = system.deployment.gate().expect("it runs");
+        let passage = gate.walk_in(&hand(person, "left"), &json!({"show": "empty"}), PATIENCE).expect("an answer");
+        assert_eq!(passage.decision, decision, "person {person}");
+    }
+    system.deployment.check_running().expect("everything still runs");
 }
 
 #[test]
