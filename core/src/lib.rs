@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod id;
 pub mod log_safe;
+pub mod nearness;
 pub mod protection;
 pub mod randomness;
 pub mod score;

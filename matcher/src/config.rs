@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use volar_core::id::GalleryId;
-use volar_service::config::Resolve;
+use volar_service::config::{Resolve, resolve};
 use volar_service::process::ProcessConfig;
 use volar_service::server::ServerConfig;
 use volar_service::telemetry::TelemetryConfig;
@@ -115,6 +115,9 @@ impl Config {
 impl Resolve for Config {
     fn resolve(&mut self, folder: &Path) {
         self.tls.resolve(folder);
+        if let Some(path) = &mut self.decision.score_model {
+            resolve(path, folder);
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! From scored candidates to what a gate does. Two operating points, each a rate of errors that an operator accepts;
 //! what scores they are follows from the score model and the number of palms searched.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 use volar_core::id::SubjectId;
-use volar_core::score::{Score, ScoreModel, TargetFpir};
+use volar_core::score::{Score, ScoreModel, ScoreModelError, TargetFpir};
 use volar_core::template::Quality;
 
 use crate::parameters::{
@@ -12,7 +14,7 @@ use crate::parameters::{
 use crate::verify::Candidate;
 
 /// `[decision]` in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecisionPolicy {
     /// Share of strangers' searches that may admit somebody.
@@ -25,6 +27,8 @@ pub struct DecisionPolicy {
     pub quality_min: Quality,
     /// Palms whose orientation codes are compared in each search, 1 to 1,000.
     pub verified_palms: usize,
+    /// A score model that `volar-eval calibrate` wrote, in place of the one that comes with this version.
+    pub score_model: Option<PathBuf>,
 }
 
 impl Default for DecisionPolicy {
@@ -36,11 +40,12 @@ impl Default for DecisionPolicy {
             duplicate_fpir: rate(DUPLICATE_FPIR),
             quality_min: Quality::new(QUALITY_MIN).expect("the default lies between 0 and 100"),
             verified_palms: VERIFIED_PALMS,
+            score_model: None,
         }
     }
 }
 
-/// Why settings do not go together.
+/// Why settings cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PolicyError {
     /// Stepping up would ask more of a palm than admitting it.
@@ -60,9 +65,34 @@ pub enum PolicyError {
         /// Number configured.
         found: usize,
     },
+    /// The score model's file is not there.
+    #[error("cannot read decision.score_model {}: {reason}", path.display())]
+    ScoreModelUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// The score model's file is no score model.
+    #[error("decision.score_model {}: {error}", path.display())]
+    ScoreModel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ScoreModelError,
+    },
 }
 
 impl DecisionPolicy {
+    /// Reads the score model that the settings name, if they name one.
+    pub fn read_score_model(&self) -> Result<Option<ScoreModel>, PolicyError> {
+        let Some(path) = &self.score_model else { return Ok(None) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| PolicyError::ScoreModelUnreadable { path: path.clone(), reason: error.to_string() })?;
+        let invalid = |error| PolicyError::ScoreModel { path: path.clone(), error };
+        ScoreModel::from_toml(&text).map(Some).map_err(invalid)
+    }
+
     /// Checks what single settings cannot tell.
     pub fn check(&self) -> Result<(), PolicyError> {
         let (admit, step_up) = (self.admit_fpir.value(), self.step_up_fpir.value());
@@ -178,14 +208,8 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    /// A score of about `decades`, got the only way there is: from comparisons.
     fn score(decades: f32) -> Score {
-        let model = testing::score_model();
-        // From agreeing in nothing to agreeing in everything.
-        let agreeing = |share: f32| model.fused(share, model.distance_mean as f32 * (1.0 - share));
-        let steps = (0..40_000).map(|step| agreeing(step as f32 / 40_000.0));
-        let near = |score: &Score| (score.value() - decades).abs();
-        steps.min_by(|a, b| near(a).total_cmp(&near(b))).expect("forty thousand scores")
+        Score::from_decades(decades.into())
     }
 
     fn outcome(admit: f32, step_up: f32, scores: &[f32]) -> (&'static str, Reason) {
@@ -232,5 +256,20 @@ mod tests {
         let policy = DecisionPolicy { verified_palms: 0, ..DecisionPolicy::default() };
         assert_eq!(policy.check(), Err(PolicyError::VerifiedPalms { found: 0 }));
         assert_eq!(DecisionPolicy::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_score_model_of_ones_own_is_read_and_checked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("score-model.toml");
+        let policy = DecisionPolicy { score_model: Some(path.clone()), ..DecisionPolicy::default() };
+        assert!(matches!(policy.read_score_model(), Err(PolicyError::ScoreModelUnreadable { .. })));
+        let model = testing::score_model();
+        std::fs::write(&path, model.to_toml()).expect("writable");
+        assert_eq!(policy.read_score_model(), Ok(Some(model)));
+        std::fs::write(&path, "format = 1").expect("writable");
+        let error = policy.read_score_model().expect_err("no score model").to_string();
+        assert!(error.contains("score-model.toml") && error.contains("not a score model"), "{error}");
+        assert_eq!(DecisionPolicy::default().read_score_model(), Ok(None));
     }
 }

@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use volar_core::id::{GalleryId, ModelId, SubjectId};
 use volar_core::log_safe::log_safe;
-use volar_core::score::{ScoreError, ScoreModel};
+use volar_core::score::ScoreModelError;
 use volar_core::template::Probe;
 use volar_proto::v1::template_feed_client::TemplateFeedClient;
 use volar_proto::v1::{FollowRequest, FollowResponse};
@@ -132,7 +132,7 @@ pub enum FeedError {
     },
     /// Scores of this model cannot be judged.
     #[error("{0}; update the matcher")]
-    Model(#[from] ScoreError),
+    Model(#[from] ScoreModelError),
 }
 
 impl FeedError {
@@ -288,7 +288,7 @@ impl Follower {
             // An end below ours: the vault lost events that it had sent.
             return if same && start.last_sequence >= self.applied { Ok(()) } else { Err(FeedError::Replaced) };
         }
-        let model = ScoreModel::for_model(&start.model)?;
+        let model = self.gallery.score_model(&start.model)?;
         tracing::info!(gallery = %log_safe(&*self.id), generation = start.generation, model = %log_safe(&start.model),
             events = start.last_sequence, "following");
         self.gallery.restart(Protection { generation: start.generation, model });

@@ -2,8 +2,8 @@
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use volar_core::id::SubjectId;
-use volar_core::score::{Score, ScoreModel};
+use volar_core::id::{ModelId, SubjectId};
+use volar_core::score::{Score, ScoreModel, ScoreModelError};
 use volar_core::template::Probe;
 
 use crate::decision::{Decision, DecisionPolicy, Reason, decide};
@@ -19,6 +19,8 @@ use crate::verify::{Candidate, candidates};
 /// new searches wait for the update (below a millisecond), so neither starves.
 pub struct Gallery {
     policy: DecisionPolicy,
+    /// In place of the one that comes with this version.
+    score_model: Option<ScoreModel>,
     contents: RwLock<Contents>,
 }
 
@@ -78,7 +80,20 @@ pub struct Duplicate {
 impl Gallery {
     /// An empty gallery that decides by `policy`; it answers once [`Gallery::restart`] has said what it is made with.
     pub fn new(policy: DecisionPolicy) -> Self {
-        Self { policy, contents: RwLock::default() }
+        Self { policy, score_model: None, contents: RwLock::default() }
+    }
+
+    /// The same, scoring with `score_model` in place of the one that comes with this version.
+    pub fn with_score_model(self, score_model: Option<ScoreModel>) -> Self {
+        Self { score_model, ..self }
+    }
+
+    /// The score model for templates of `model`.
+    pub fn score_model(&self, model: &ModelId) -> Result<ScoreModel, ScoreModelError> {
+        match &self.score_model {
+            Some(configured) => configured.clone().made_for(model),
+            None => ScoreModel::for_model(model),
+        }
     }
 
     /// Forgets everyone and takes references made with `protection` from now on.

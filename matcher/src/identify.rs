@@ -141,10 +141,10 @@ impl Matcher {
             return Err(Fault::new(Code::FailedPrecondition, "PROTECTION_GENERATION_MISMATCH", message)
                 .with("generation", protection.generation));
         }
-        if call.model != protection.model.model {
+        if call.model != *protection.model.model() {
             let message = "the probe comes from another template model than the gallery; update the device's software";
             return Err(
-                Fault::new(Code::FailedPrecondition, "MODEL_MISMATCH", message).with("model", &protection.model.model)
+                Fault::new(Code::FailedPrecondition, "MODEL_MISMATCH", message).with("model", protection.model.model())
             );
         }
         Ok(served.gallery.clone())

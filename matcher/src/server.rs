@@ -32,6 +32,7 @@ pub const ACCESS: AccessTable =
 /// Serves until the context's shutdown. No template is left in memory when this returns.
 pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     config.check().map_err(Exit::usage)?;
+    let score_model = config.decision.read_score_model().map_err(Exit::usage)?;
     processor::check().map_err(Exit::unavailable)?;
     let own_name = config.tls.own_name().map_err(Exit::usage)?;
     if own_name.role != Role::Matcher {
@@ -43,7 +44,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     let tickets = Arc::new(TicketKeys::default());
     let (mut galleries, mut followers) = (Vec::new(), Vec::new());
     for id in config.galleries {
-        let gallery = Arc::new(Gallery::new(config.decision));
+        let gallery = Arc::new(Gallery::new(config.decision.clone()).with_score_model(score_model.clone()));
         let (follower, ready) =
             Follower::new(id.clone(), own_name.clone(), gallery.clone(), tickets.clone(), channel.clone());
         followers.push(follower);

@@ -1,12 +1,11 @@
 //! The second look: orientation codes of the palms that the search found near, fused with their cosines into scores.
 
-mod nearness;
-
 use std::collections::HashMap;
 
 use volar_core::id::SubjectId;
+use volar_core::nearness;
 use volar_core::score::{Score, ScoreModel};
-use volar_core::template::{CODE_CELLS, Probe, ProtectedCode};
+use volar_core::template::{Probe, ProtectedCode};
 
 use crate::index::Hit;
 
@@ -40,7 +39,7 @@ pub fn candidates(model: &ScoreModel, probe: &Probe, hits: &[Hit<'_>]) -> Vec<Ca
 /// Smallest angular distance from any of a probe's codes to a reference's, 0 to 1: the same number as
 /// [`Probe::code_distance`], faster.
 pub fn code_distance(codes: &[ProtectedCode], reference: &ProtectedCode) -> f32 {
-    nearness::least(codes, reference).map_or(1.0, |apart| apart as f32 / (3 * CODE_CELLS) as f32)
+    nearness::least(codes, reference).map_or(1.0, nearness::distance)
 }
 
 #[cfg(test)]

@@ -38,6 +38,11 @@ pub trait Embedder: Send + Sync {
     fn embed(&self, roi: &RegionOfInterest) -> Result<Embedding, EmbeddingError>;
 }
 
+/// The embedder of this version: what kiosk, gate and evaluation make templates with.
+pub fn shipped() -> Box<dyn Embedder> {
+    Box::new(FilterEmbedder)
+}
+
 /// Hand-crafted embedder: which way dark and bright lines run in each part of the palm, projected onto the 256
 /// directions that best tell made-up palms apart (linear discriminant analysis; no picture of a person went into it).
 ///
