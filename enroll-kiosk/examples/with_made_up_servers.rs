@@ -18,7 +18,7 @@ use volar_kiosk::matcher_client::MatcherClient;
 use volar_kiosk::payment::TestProvider;
 use volar_kiosk::vault_client::VaultClient;
 use volar_kiosk::{sensor_loop, web, work};
-use volar_palm::embedding::FilterEmbedder;
+use volar_palm::embedding;
 use volar_palm::guided::Guide;
 use volar_palm::pipeline::Pipeline;
 use volar_palm::sensor::{self, Opened};
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let servers = Servers::start().await;
     let (clock, randomness, shutdown) = (Arc::new(SystemClock), Arc::new(SystemRandomness), CancellationToken::new());
     let Opened { sensor, stage } = sensor::open(&config.sensor, clock.clone())?;
-    let pipeline = Arc::new(Pipeline::new(Box::new(FilterEmbedder), config.pipeline.clone()));
+    let pipeline = Arc::new(Pipeline::new(embedding::shipped(), config.pipeline.clone()));
     let kiosk = Kiosk::new(Parts {
         rules: config.rules(ScoreModel::for_model(&pipeline.model())?),
         notice: config.notice.clone(),

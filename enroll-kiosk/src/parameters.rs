@@ -9,9 +9,10 @@ pub const LIVE_WIDTH: u32 = 640;
 /// Corners of the hand's outline that the page gets. A hand drawn with 120 looks like one drawn with 2,000.
 pub const OUTLINE_POINTS_MAX: usize = 120;
 
-/// Score, in decades of false match rate, from which two views of a capture are of one palm: a stranger's hand put in
-/// its place passes once in 1,000 times. Views of one hand moments apart lie far above; a genuine one that does not
-/// costs the person a fresh start.
+/// Score from which two views of a capture are of one palm: 3 decades, so they are 1,000 times as likely to be of one
+/// palm as of two, and a stranger's hand put in its place passes at most once in 1,000 times (a likelihood ratio is
+/// that rare among strangers). Views of one hand moments apart lie far above; a genuine one that does not costs the
+/// person a fresh start.
 pub const SAME_PALM_SCORE: f32 = 3.0;
 
 /// How often time is looked at: the countdown shows whole seconds.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use volar_core::score::ScoreModel;
-use volar_palm::embedding::FilterEmbedder;
+use volar_palm::embedding;
 use volar_palm::guided::Guide;
 use volar_palm::pipeline::Pipeline;
 use volar_palm::sensor::{self, Opened};
@@ -32,7 +32,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
 
     let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
     let Opened { sensor, stage } = sensor::open(&config.sensor, clock.clone()).map_err(Exit::unavailable)?;
-    let pipeline = Arc::new(Pipeline::new(Box::new(FilterEmbedder), config.pipeline.clone()));
+    let pipeline = Arc::new(Pipeline::new(embedding::shipped(), config.pipeline.clone()));
     tracing::info!(sensor = sensor.description(), model = %pipeline.model(), "sensor opened");
     let scores = ScoreModel::for_model(&pipeline.model()).map_err(Exit::internal)?;
     let kiosk = Kiosk::new(Parts {

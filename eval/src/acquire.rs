@@ -12,6 +12,7 @@ use volar_palm::guidance::Guidance;
 use volar_palm::orientation::orientation_fields;
 use volar_palm::pipeline::{Outcome, Pipeline, PipelineConfig};
 use volar_palm::roi::RegionOfInterest;
+use zeroize::Zeroizing;
 
 use crate::manifest::{BadRow, Kind, Manifest, Row};
 use crate::picture::{self, PictureError};
@@ -28,9 +29,9 @@ pub struct Sample {
     /// Quality, 0 to 100.
     pub quality: u8,
     /// The embedding, a unit vector.
-    pub embedding: Box<[f32; EMBEDDING_DIMENSIONS]>,
+    pub embedding: Box<Zeroizing<[f32; EMBEDDING_DIMENSIONS]>>,
     /// Orientation code as a reference has it.
-    pub code: Box<CodeWords>,
+    pub code: Box<Zeroizing<CodeWords>>,
     /// Orientation fields that a probe is made of.
     pub fields: Vec<OrientationField>,
 }
@@ -161,8 +162,8 @@ fn attempt(
 }
 
 fn sample(embedding: &[f32; EMBEDDING_DIMENSIONS], fields: Vec<OrientationField>, quality: u8) -> Sample {
-    let code = Box::new(reference_code(&fields[0]));
-    Sample { row: 0, quality, embedding: Box::new(*embedding), code, fields }
+    let code = Box::new(Zeroizing::new(reference_code(&fields[0])));
+    Sample { row: 0, quality, embedding: Box::new(Zeroizing::new(*embedding)), code, fields }
 }
 
 /// `TooDark` as "too dark".

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use volar_core::nearness::{CodeWords, distance, least_of_each, probe_codes};
 use volar_core::score::ScoreModel;
+use zeroize::Zeroizing;
 
 use crate::acquire::Sample;
 use crate::manifest::{Hand, Row};
@@ -50,7 +51,7 @@ impl Scorer<'_> {
             return cosine;
         }
         let mut least = [u32::MAX];
-        least_of_each(&probe_codes(&probe.fields), std::slice::from_ref(&*reference.code), &mut least);
+        least_of_each(&probe_codes(&probe.fields), std::slice::from_ref(&**reference.code), &mut least);
         let distance = distance(least[0]);
         match self.model {
             Some(model) if self.kind == ScoreKind::Fused => model.fused(cosine, distance).value(),
@@ -75,8 +76,8 @@ pub struct Comparable<'a> {
     /// How many of the first samples each is compared with as a probe.
     pub reach: Vec<usize>,
     identities: Vec<Identity>,
-    embeddings: Vec<f32>,
-    codes: Vec<CodeWords>,
+    embeddings: Zeroizing<Vec<f32>>,
+    codes: Zeroizing<Vec<CodeWords>>,
 }
 
 /// Who a sample is of, as small numbers.
@@ -141,8 +142,8 @@ impl<'a> Comparable<'a> {
             }
         }
         let identities = samples.iter().map(|sample| identities[sample.row]).collect();
-        let embeddings = samples.iter().flat_map(|sample| *sample.embedding).collect();
-        let codes = samples.iter().map(|sample| *sample.code).collect();
+        let embeddings = Zeroizing::new(samples.iter().flat_map(|sample| **sample.embedding).collect());
+        let codes = Zeroizing::new(samples.iter().map(|sample| **sample.code).collect());
         Self { samples, reach, identities, embeddings, codes }
     }
 

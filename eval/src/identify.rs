@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
-use volar_core::nearness::{distance, least_of_each, probe_codes};
+use volar_core::nearness::{VERIFIED_PALMS, distance, least_of_each, probe_codes};
 use volar_core::score::{ScoreModel, TargetFpir};
 use volar_core::template::REFERENCES_PER_PALM_MAX;
 
@@ -20,8 +20,6 @@ use crate::verify::{attempted, distinct, failure_to_acquire};
 
 /// False positive identification rates at which false negatives are reported.
 pub const RATES: [(&str, f64); 3] = [("1e-2", 1e-2), ("1e-3", 1e-3), ("1e-4", 1e-4)];
-/// Palms whose codes are compared in each search, as the matcher does by default.
-const VERIFIED_PALMS: usize = 50;
 /// Captures enrolled of a palm whose data have one session only, if that leaves one to search with.
 const ENROLLED_OF_ONE_SESSION: usize = 3;
 /// The rate of the operating point.
@@ -324,7 +322,7 @@ impl<'a> Gallery<'a> {
         let score = |palm: &Palm<'_>| {
             let scores = palm.references.iter().map(|reference| {
                 let mut least = [u32::MAX];
-                least_of_each(&codes, std::slice::from_ref(&*reference.code), &mut least);
+                least_of_each(&codes, std::slice::from_ref(&**reference.code), &mut least);
                 model.fused(cosine(probe, reference), distance(least[0])).value()
             });
             scores.fold(f32::NEG_INFINITY, f32::max)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tonic::transport::Channel;
-use volar_palm::embedding::{Embedder, FilterEmbedder};
+use volar_palm::embedding;
 use volar_palm::guided::Guide;
 use volar_palm::pipeline::Pipeline;
 use volar_service::cli::{Context, Exit};
@@ -37,9 +37,9 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     let (matcher, vault) = (channel(&config.matcher)?, channel(&config.vault)?);
     let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
 
-    let embedder = FilterEmbedder;
+    let embedder = embedding::shipped();
     let keys = KeySource::new(vault, config.gallery.clone(), embedder.model());
-    let guide = Guide::new(Arc::new(Pipeline::new(Box::new(embedder), config.pipeline.clone())), config.guide.clone());
+    let guide = Guide::new(Arc::new(Pipeline::new(embedder, config.pipeline.clone())), config.guide.clone());
     let (sensor, stage) = GuidedSensor::open(config.sensor.clone(), guide, clock.clone()).map_err(Exit::usage)?;
 
     let out = Box::new(std::io::stdout());

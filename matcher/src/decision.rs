@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use volar_core::id::SubjectId;
+use volar_core::nearness::VERIFIED_PALMS;
 use volar_core::score::{Score, ScoreModel, ScoreModelError, TargetFpir};
 use volar_core::template::Quality;
 
 use crate::parameters::{
-    ADMIT_FPIR, CLOSE_SECOND_DECADES, DUPLICATE_FPIR, QUALITY_MIN, STEP_UP_FPIR, VERIFIED_PALMS, VERIFIED_PALMS_MAX,
+    ADMIT_FPIR, CLOSE_SECOND_DECADES, DUPLICATE_FPIR, QUALITY_MIN, STEP_UP_FPIR, VERIFIED_PALMS_MAX,
 };
 use crate::verify::Candidate;
 

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
+use volar_core::nearness::VERIFIED_PALMS;
 use volar_core::template::{EMBEDDING_DIMENSIONS, REFERENCES_PER_PALM_MAX};
 
 /// Vectors in one FAISS segment (4 MiB). A removal moves at most this many rows, about half a millisecond, while
 /// searches wait; and one call of FAISS costs about a microsecond, which is little beside 4,096 inner products.
 pub const SEGMENT_ROWS: usize = 4_096;
 
-/// Palms whose orientation codes are compared after the search of embeddings, unless configured. Measured with 10,000
-/// palms of 3 references on one core of an AMD EPYC (`examples/measure.rs`): a search takes 2.9 ms with probes of 49
-/// codes, 3.4 ms with 245; of that the codes of 50 palms are 0.13 and 0.66 ms, the rest is reading 30 MB of vectors.
-pub const VERIFIED_PALMS: usize = 50;
 /// The most that may be configured: every code of every reference is compared, so time grows with it.
 pub const VERIFIED_PALMS_MAX: usize = 1_000;
 
@@ -24,9 +21,10 @@ pub const STEP_UP_FPIR: f64 = 1e-2;
 /// Share of honest new enrolments that may go to a person's review for nothing. A review costs minutes, a missed
 /// duplicate lets one palm pay from two accounts.
 pub const DUPLICATE_FPIR: f64 = 1e-3;
-/// A second subject this near to the best, in decades of false match rate, makes the match ambiguous: the decision
-/// would rest on a likelihood ratio below 100. Equals the distance between the two default operating points, so at
-/// the admission threshold a second within it is one whom the step-up point would have recognised too.
+/// A second subject this near to the best, in decades of likelihood ratio, makes the match ambiguous: the best would
+/// be less than 100 times as likely as the second. About the distance between the two default operating points (2.3
+/// decades at 10,000 palms), so at the admission threshold a second within it is one whom the step-up point would
+/// nearly have recognised too.
 pub const CLOSE_SECOND_DECADES: f32 = 2.0;
 /// Captures of lower quality are not compared. The devices have a stricter limit of their own; this one holds against
 /// a device that has none.

@@ -65,8 +65,9 @@ const VISIT_SECONDS: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 6
 /// Metrics of that.
 const VISITS: [&str; 2] = ["volar_kiosk_session_seconds", "volar_kiosk_capture_seconds"];
 
-/// The same of scores, in decades of false match rate: thresholds lie between 5 and 9, mated comparisons mostly above.
-const DECADES: [f64; 14] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 15.0, 20.0, 30.0];
+/// The same of scores, in decades of likelihood ratio: strangers lie about 0 and below, thresholds between 3 and 9, mated
+/// comparisons mostly above.
+const DECADES: [f64; 15] = [-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0];
 
 /// Starts logs and metrics. Must be called once, inside a Tokio runtime.
 pub fn start(config: &TelemetryConfig) -> Result<(), TelemetryError> {
@@ -104,6 +105,7 @@ mod tests {
     fn every_distribution_is_a_histogram_with_bounds_that_fit() {
         let recorder = exporter().expect("bounds rise").build_recorder();
         metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!("volar_matcher_top_score_decades").record(-0.4);
             metrics::histogram!("volar_matcher_top_score_decades").record(8.4);
             metrics::histogram!("volar_kiosk_session_seconds").record(42.0);
             metrics::histogram!("volar_call_seconds", "method" => "x").record(0.004);
@@ -112,8 +114,9 @@ mod tests {
         let text = recorder.handle().render();
         assert!(!text.contains("quantile"), "a summary: {text}");
         for line in [
-            "volar_matcher_top_score_decades_bucket{le=\"8\"} 0",
-            "volar_matcher_top_score_decades_bucket{le=\"9\"} 1",
+            "volar_matcher_top_score_decades_bucket{le=\"-1\"} 0",
+            "volar_matcher_top_score_decades_bucket{le=\"8\"} 1",
+            "volar_matcher_top_score_decades_bucket{le=\"10\"} 2",
             "volar_kiosk_session_seconds_bucket{le=\"30\"} 0",
             "volar_kiosk_session_seconds_bucket{le=\"45\"} 1",
             "volar_call_seconds_bucket{method=\"x\",le=\"0.005\"} 1",

@@ -51,6 +51,11 @@ impl Texture {
     }
 }
 
+/// A number drawn from a seed, the `number`-th of it: for choosing palms and sessions in an order that repeats.
+pub fn drawn(seed: u64, number: u64) -> u64 {
+    mixed(seed, number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

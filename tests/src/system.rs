@@ -52,6 +52,21 @@ impl System {
         system
     }
 
+    /// Kills the vault with SIGKILL and starts it on the same port, so that its callers' channels find it again. `kill`
+    /// counts from 0, for the message.
+    ///
+    /// # Panics
+    /// If it had ended by itself or does not come back.
+    pub fn kill_vault(&mut self, kill: usize) {
+        let died = tokio::task::block_in_place(|| {
+            let vault = self.deployment.vault_process()?;
+            vault.check()?;
+            vault.kill();
+            self.deployment.start_vault()
+        });
+        died.unwrap_or_else(|error| panic!("after kill {}: {error:#}", kill + 1));
+    }
+
     /// Nothing runs yet.
     pub fn prepared(extra: Vec<(&'static str, String)>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -64,20 +64,13 @@ async fn fifty_kills_lose_nothing_acknowledged_and_leave_nothing_half() {
     let clients = system.clients();
     let palms = Arc::new(clients.palms().await);
     let (next, stop) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicBool::new(false)));
-    // `start_vault` takes the same port again, so the kiosks' channels find it.
     let kiosks: Vec<_> = (0..KIOSKS)
         .map(|number| tokio::spawn(kiosk(number, clients.clone(), palms.clone(), next.clone(), stop.clone())))
         .collect();
     let mut random = ChaCha8Rng::seed_from_u64(50);
     for kill in 0..KILLS {
         tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
-        let died = tokio::task::block_in_place(|| {
-            let vault = system.deployment.vault_process()?;
-            vault.check()?;
-            vault.kill();
-            system.deployment.start_vault()
-        });
-        died.unwrap_or_else(|error| panic!("after kill {}: {error:#}", kill + 1));
+        system.kill_vault(kill);
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::SeqCst);

@@ -59,13 +59,7 @@ async fn nobody_comes_back_whenever_the_vault_is_killed() {
     let mut random = ChaCha8Rng::seed_from_u64(12);
     for kill in 0..KILLS {
         tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
-        let died = tokio::task::block_in_place(|| {
-            let vault = system.deployment.vault_process()?;
-            vault.check()?;
-            vault.kill();
-            system.deployment.start_vault()
-        });
-        died.unwrap_or_else(|error| panic!("after kill {}: {error:#}", kill + 1));
+        system.kill_vault(kill);
     }
     killing.send_replace(true);
     let mut ledger = Ledger::default();

@@ -17,7 +17,7 @@ from torch.nn.utils import fusion
 
 from measure import embed
 from model import PalmNet, Residual
-from stream import SIDE, normalize
+from stream import SIDE, SYNTH, normalize
 
 DIFFERENCE_MAX = 1e-4
 # Pixels of a region of interest around the palm square, on each side.
@@ -55,7 +55,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="ONNX file to write; the kept outputs go beside it")
-    parser.add_argument("--synth", type=Path, default="../target/release/volar-synth")
+    parser.add_argument("--synth", type=Path, default=SYNTH)
     options = parser.parse_args()
     state = torch.load(options.checkpoint, map_location="cpu")
     network = PalmNet()

@@ -3,12 +3,16 @@
 import queue
 import subprocess
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+# The program that the workspace builds.
+SYNTH = Path(__file__).resolve().parents[2] / "target/release/volar-synth"
+
 SIDE = 96
-# The same numbers as in palm/src/network.rs; the parity check holds them together.
+# Local normalisation, as shares of the side and of the picture's own spread.
 MEAN_SIGMA = 0.06 * SIDE
 CONTRAST_SIGMA = 0.09 * SIDE
 CONTRAST_FLOOR = 0.25

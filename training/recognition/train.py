@@ -17,13 +17,13 @@ import torch
 
 import measure
 from model import CosFace, PalmNet
-from stream import Stream
+from stream import SYNTH, Stream
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, log and curves")
-    parser.add_argument("--synth", type=Path, default="../target/release/volar-synth", help="the volar-synth program")
+    parser.add_argument("--synth", type=Path, default=SYNTH, help="the volar-synth program")
     parser.add_argument("--palms", type=int, default=10_000, help="made-up palms to train on")
     parser.add_argument("--images", type=int, default=3_000_000, help="crops to see, each once")
     parser.add_argument("--batch", type=int, default=128)

@@ -10,7 +10,7 @@ pub(crate) fn is_same_palm(scores: &ScoreModel, taken: &[Template], view: &Templ
     taken.iter().any(|taken| score(scores, taken, view) >= SAME_PALM_SCORE)
 }
 
-/// How strongly two views agree, in decades of false match rate, as a matcher would score them.
+/// How strongly two views agree, in decades of likelihood ratio, as a matcher would score them.
 fn score(scores: &ScoreModel, taken: &Template, view: &Template) -> f32 {
     let pairs = taken.embedding.expose().iter().zip(view.embedding.expose());
     let cosine = pairs.map(|(a, b)| a * b).sum::<f32>();

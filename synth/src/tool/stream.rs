@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::sync_channel;
 
-use volar_synth::texture::Texture;
+use volar_synth::texture::{self, Texture};
 
 use super::arguments::StreamArguments;
 use super::picture::ToolError;
@@ -80,7 +80,7 @@ fn records(arguments: &StreamArguments, palms: &[Texture], block: u64) -> Vec<u8
     let mut records = Vec::with_capacity(BLOCK as usize * (4 + arguments.side * arguments.side));
     for i in 0..BLOCK {
         let number = first * BLOCK + i;
-        let drawn = scrambled(number ^ arguments.seed.rotate_left(32));
+        let drawn = texture::drawn(arguments.seed, number);
         let palm = &palms[(drawn % palms.len() as u64) as usize];
         let crop = palm
             .crop(&palm.sample(drawn >> 40 & 0xfff, number), arguments.side)
@@ -89,12 +89,4 @@ fn records(arguments: &StreamArguments, palms: &[Texture], block: u64) -> Vec<u8
         records.extend_from_slice(&crop.pixels);
     }
     records
-}
-
-/// The finaliser of SplitMix64.
-fn scrambled(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use volar_palm::embedding::FilterEmbedder;
+use volar_palm::embedding;
 use volar_palm::pipeline::{Outcome, Pipeline, PipelineConfig};
 use volar_palm::sensor::{Scene, SensorConfig, open};
 use volar_service::system::SystemClock;
@@ -26,7 +26,7 @@ pub(crate) fn frame_to_template(report: &mut Report) {
     let config = SensorConfig::Simulated { seed: 7, width: 640, height: 480, frame_rate: 120.0 };
     let mut opened = open(&config, Arc::new(SystemClock)).expect("the simulation starts");
     let stage = opened.stage.take().expect("simulations can be staged");
-    let pipeline = Pipeline::new(Box::new(FilterEmbedder), PipelineConfig::default());
+    let pipeline = Pipeline::new(embedding::shipped(), PipelineConfig::default());
     let mut times = Vec::new();
     for person in 0..HANDS {
         let json = serde_json::json!({"show": "hand", "person": person, "position": "left"});
