@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use volar_service::access::AccessTable;
 use volar_service::fault::Fault;
-use volar_service::server::{Server, ServerConfig};
+use volar_service::server::{ServeError, Server, ServerConfig};
 use volar_service::tls::{HandshakeFailure, TlsConfig};
 
 struct Authority {
@@ -49,6 +54,16 @@ impl Authority {
 const GATE: Option<&str> = Some("spiffe://volar/acme/north/gate/gate-1");
 const FAR: i32 = 2200;
 
+/// A server without services of its own: where it is, and how to end it.
+async fn served(own: &TlsConfig) -> (String, CancellationToken, JoinHandle<Result<(), ServeError>>) {
+    let config = ServerConfig { listen: "127.0.0.1:0".parse().expect("an address"), calls_per_connection_max: 8 };
+    let server = Server::bind(&config, own, AccessTable::new(&[])).await.expect("a free port");
+    let url = format!("https://localhost:{}", server.address().port());
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(tonic::service::Routes::default(), shutdown.clone()));
+    (url, shutdown, serving)
+}
+
 #[tokio::test]
 async fn only_vouched_for_peers_are_served() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -56,11 +71,7 @@ async fn only_vouched_for_peers_are_served() {
     let theirs = Authority::new(&folder.path().join("theirs"));
 
     let own = ours.issue("vault", Some("spiffe://volar/acme/north/vault/vault-1"), FAR);
-    let config = ServerConfig { listen: "127.0.0.1:0".parse().expect("an address"), calls_per_connection_max: 8 };
-    let server = Server::bind(&config, &own, AccessTable::new(&[])).await.expect("a free port");
-    let url = format!("https://localhost:{}", server.address().port());
-    let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(server.serve(tonic::service::Routes::default(), shutdown.clone()));
+    let (url, shutdown, serving) = served(&own).await;
 
     let check = async |tls: &TlsConfig| {
         let channel = tls.channel(&url).expect("readable certificates");
@@ -87,6 +98,28 @@ async fn only_vouched_for_peers_are_served() {
     let foreign = check(&cautious).await.expect_err("a foreign server");
     assert_eq!(HandshakeFailure::of(&foreign), Some(HandshakeFailure::ServerRefused), "{foreign}");
 
+    shutdown.cancel();
+    serving.await.expect("the task ends").expect("an orderly end");
+}
+
+#[tokio::test]
+async fn generic_clients_find_the_contract_and_the_reasons_of_refusals() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ours = Authority::new(folder.path());
+    let (url, shutdown, serving) =
+        served(&ours.issue("vault", Some("spiffe://volar/acme/north/vault/vault-1"), FAR)).await;
+    let channel = ours.issue("gate", GATE, FAR).channel(&url).expect("readable certificates");
+    let mut client = ServerReflectionClient::new(channel);
+    for symbol in ["volar.v1.CheckoutService", "grpc.health.v1.Health", "google.rpc.ErrorInfo"] {
+        let question = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::FileContainingSymbol(symbol.to_owned())),
+        };
+        let questions = futures::stream::iter([question]);
+        let mut answers = client.server_reflection_info(questions).await.expect("reflection answers").into_inner();
+        let answer = answers.message().await.expect("no fault").expect("one answer").message_response;
+        assert!(matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))), "{symbol}: {answer:?}");
+    }
     shutdown.cancel();
     serving.await.expect("the task ends").expect("an orderly end");
 }
