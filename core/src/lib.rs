@@ -4,6 +4,7 @@
 //! Depends on nothing of Volar, touches no file, socket, clock or environment.
 
 pub mod clock;
+pub mod coverage;
 pub mod id;
 pub mod log_safe;
 pub mod nearness;

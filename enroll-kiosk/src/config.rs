@@ -160,14 +160,15 @@ mod tests {
     #[test]
     fn numbers_that_do_not_fit_are_named() {
         for (from, to, named) in [
-            ("references_wanted = 3", "references_wanted = 6", "references_wanted"),
-            ("references_min = 2", "references_min = 4", "references_min"),
+            ("views_wanted = 5", "views_wanted = 13", "views_wanted"),
+            ("views_min = 2", "views_min = 6", "views_min"),
+            ("references_kept = 3", "references_kept = 6", "references_kept"),
             ("countdown_seconds = 15", "countdown_seconds = 60", "countdown_seconds"),
             ("last_screen_seconds = 45", "last_screen_seconds = 0", "last_screen_seconds"),
             ("retention_months = 12", "retention_months = 37", "retention_months"),
             ("operator = \"Your shop\"", "operator = \" \"", "operator"),
             ("language = \"en\"", "language = \"xx\"", "xx"),
-            ("references_wanted = 3", "references_wnated = 3", "references_wnated"),
+            ("views_wanted = 5", "views_wnated = 5", "views_wnated"),
         ] {
             assert!(DEFAULT.contains(from), "{from}");
             let error = read(&DEFAULT.replace(from, to)).expect_err(to);

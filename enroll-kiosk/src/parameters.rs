@@ -15,6 +15,9 @@ pub const OUTLINE_POINTS_MAX: usize = 120;
 /// person a fresh start.
 pub const SAME_PALM_SCORE: f32 = 3.0;
 
+/// Most views that may be asked of a palm: at half a second and a capture each, nobody holds still for longer.
+pub const VIEWS_MAX: usize = 12;
+
 /// How often time is looked at: the countdown shows whole seconds.
 pub const TICK: Duration = Duration::from_millis(250);
 /// How long the sensor rests between looks while nobody needs it.

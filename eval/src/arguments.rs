@@ -3,9 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use volar_core::template::REFERENCES_PER_PALM_MAX;
 
 use crate::calibrate::SAFETY_MARGIN;
 use crate::compare::{Protocol, ScoreKind};
+
+/// References of a palm unless said otherwise: as many as a kiosk keeps.
+const REFERENCES: u64 = 3;
+const REFERENCES_MAX: u64 = REFERENCES_PER_PALM_MAX as u64;
 
 /// Measures palm recognition on your own data, and learns the score model that the matcher decides with.
 ///
@@ -83,6 +88,9 @@ pub struct IdentifyArguments {
     /// What fills the gallery where the manifest has fewer palms.
     #[arg(long, value_enum, default_value = "none")]
     pub background: Background,
+    /// References kept of each palm, chosen among its enrolled captures as a kiosk chooses: to cover all of them.
+    #[arg(long, default_value_t = REFERENCES, value_parser = clap::value_parser!(u64).range(1..=REFERENCES_MAX))]
+    pub references: u64,
 }
 
 /// Arguments of `calibrate`.

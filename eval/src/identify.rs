@@ -1,16 +1,15 @@
 //! One-to-many evaluation: a gallery of a stated size, searched as the matcher searches (ISO/IEC 19795-1, closed and
 //! open set).
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
+use volar_core::coverage::covering;
 use volar_core::nearness::{VERIFIED_PALMS, distance, least_of_each, probe_codes};
 use volar_core::score::{ScoreModel, TargetFpir};
-use volar_core::template::REFERENCES_PER_PALM_MAX;
 
 use crate::acquire::{Acquired, Sample};
-use crate::compare::{Identity, Relation, dot, identities, session_order};
+use crate::compare::{Identity, Relation, ScoreKind, Scorer, dot, identities, session_order};
 use crate::manifest::Manifest;
 use crate::progress::Progress;
 use crate::report::{Error, FailureToAcquire};
@@ -77,6 +76,8 @@ pub struct Identification {
     pub enrolled: u64,
     /// Of them made-up palms.
     pub background: u64,
+    /// Most references of a palm of the manifest; made-up ones have one.
+    pub references_per_palm: u64,
     /// Attempts without a template.
     pub failure_to_acquire: FailureToAcquire,
     /// Searches of people who are enrolled.
@@ -106,10 +107,19 @@ pub struct Searched<'a> {
     pub background: &'a [Sample],
 }
 
+/// How large a gallery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Palms.
+    pub palms: usize,
+    /// Most references of each.
+    pub references: usize,
+}
+
 /// Who is enrolled with what, and who searches.
 pub struct Plan {
-    gallery_size: usize,
-    /// Samples enrolled of each palm, best first.
+    size: Size,
+    /// Samples enrolled of each palm.
     enrolled: Vec<(Identity, Vec<usize>)>,
     /// Samples that search.
     probes: Vec<usize>,
@@ -119,7 +129,9 @@ pub struct Plan {
 impl Plan {
     /// Enrols the palms of the manifest, those with captures left to search first: of each its first session, or its
     /// first captures if there is one session only.
-    pub fn new(manifest: &Manifest, acquired: &Acquired, gallery_size: usize) -> Self {
+    ///
+    /// Of a palm's enrolled captures at most `references` are kept, those that cover all of them best by `model`'s score.
+    pub fn new(manifest: &Manifest, acquired: &Acquired, size: &Size, model: &ScoreModel) -> Self {
         let identities = identities(&manifest.rows);
         let rows = &manifest.rows;
         let mut palms: BTreeMap<Identity, Vec<usize>> = BTreeMap::new();
@@ -128,8 +140,9 @@ impl Plan {
                 palms.entry(identities[sample.row]).or_default().push(at);
             }
         }
+        let scorer = Scorer { kind: ScoreKind::Fused, model: Some(model) };
         let mut split: Vec<(Identity, Vec<usize>, Vec<usize>)> = palms
-            .into_iter()
+            .into_par_iter()
             .map(|(identity, samples)| {
                 let session = |at: &usize| rows[acquired.samples[*at].row].session.as_str();
                 let first = samples.iter().map(session).min_by(|a, b| session_order(a).cmp(&session_order(b)));
@@ -139,21 +152,21 @@ impl Plan {
                     let kept = ENROLLED_OF_ONE_SESSION.min(own.len().saturating_sub(1)).max(1);
                     others = own.split_off(kept.min(own.len()));
                 }
-                own.sort_by_key(|&at| Reverse(acquired.samples[at].quality));
-                own.truncate(REFERENCES_PER_PALM_MAX);
-                (identity, own, others)
+                let score = |a: usize, b: usize| scorer.score(&acquired.samples[own[a]], &acquired.samples[own[b]]);
+                let kept = covering(own.len(), size.references, score).into_iter().map(|at| own[at]).collect();
+                (identity, kept, others)
             })
             .collect();
         // Palms that nobody searches for are only enrolled where there is room for more.
         split.sort_by_key(|(_, _, others)| others.is_empty());
         let probes = split.iter().flat_map(|(_, _, others)| others.clone()).collect();
-        let enrolled = split.into_iter().take(gallery_size).map(|(identity, own, _)| (identity, own)).collect();
-        Self { gallery_size, enrolled, probes, identities }
+        let enrolled = split.into_iter().take(size.palms).map(|(identity, own, _)| (identity, own)).collect();
+        Self { size: *size, enrolled, probes, identities }
     }
 
     /// Palms that the manifest lacks to the gallery.
     pub fn missing(&self) -> usize {
-        self.gallery_size - self.enrolled.len()
+        self.size.palms - self.enrolled.len()
     }
 }
 
@@ -245,6 +258,7 @@ fn report(
         gallery_size: palms as u64,
         enrolled: plan.enrolled.len() as u64,
         background: (palms - plan.enrolled.len()) as u64,
+        references_per_palm: plan.enrolled.iter().map(|(_, references)| references.len() as u64).max().unwrap_or(0),
         failure_to_acquire: failure_to_acquire(acquired),
         mated_searches: own.len() as u64,
         non_mated_searches: others.len() as u64,
@@ -373,12 +387,13 @@ mod tests {
             milliseconds_per_template: None,
             model: extractor.model(),
         };
-        let plan = Plan::new(&manifest, &acquired, 20);
-        assert_eq!((plan.enrolled.len(), plan.missing()), (8, 12));
         let model = ScoreModel::for_model(&extractor.model()).expect("shipped");
+        let size = Size { palms: 20, references: 2 };
+        let plan = Plan::new(&manifest, &acquired, &size, &model);
+        assert_eq!((plan.enrolled.len(), plan.missing()), (8, 12));
         let searched = Searched { manifest: &manifest, acquired: &acquired, background: &background };
         let found = measure(&plan, &searched, &model);
-        assert_eq!((found.gallery_size, found.background), (20, 12));
+        assert_eq!((found.gallery_size, found.background, found.references_per_palm), (20, 12, 1));
         assert_eq!(found.mated_searches as usize, acquired.samples.len() - 8);
         assert_eq!(found.non_mated_searches, found.mated_searches);
         assert!(found.rank_1.expect("searches").rate > 0.6, "{:?}", found.rank_1);
@@ -386,7 +401,7 @@ mod tests {
         assert_eq!(found.operating_point.expect("searches").false_positives, 0);
 
         // With room for five only, the other three search as strangers.
-        let plan = Plan::new(&manifest, &acquired, 5);
+        let plan = Plan::new(&manifest, &acquired, &Size { palms: 5, ..size }, &model);
         assert_eq!(plan.missing(), 0);
         let found = measure(&plan, &Searched { background: &[], ..searched }, &model);
         assert!(found.mated_searches < found.non_mated_searches);

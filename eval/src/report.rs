@@ -219,6 +219,7 @@ impl Identification {
             "gallery_size": self.gallery_size,
             "enrolled": self.enrolled,
             "background": self.background,
+            "references_per_palm": self.references_per_palm,
             "failure_to_acquire": self.failure_to_acquire,
             "mated_searches": self.mated_searches,
             "non_mated_searches": self.non_mated_searches,

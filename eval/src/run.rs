@@ -11,7 +11,7 @@ use crate::acquire::{Acquired, Extractor, acquire};
 use crate::arguments::{Background, CalibrateArguments, DataArguments, IdentifyArguments, VerifyArguments};
 use crate::calibrate::{CalibrateError, Calibration, FIRST_PERSON, learn};
 use crate::compare::ScoreKind;
-use crate::identify::{self, Plan, Searched};
+use crate::identify::{self, Plan, Searched, Size};
 use crate::made_up::{self, MadeUp};
 use crate::manifest::{self, BadRow, Manifest, ManifestError};
 use crate::page::{self, Subject};
@@ -112,12 +112,13 @@ pub fn verify(arguments: &VerifyArguments) -> Result<(), RunError> {
 pub fn identify(arguments: &IdentifyArguments) -> Result<(), RunError> {
     let data = Data::read(&arguments.data)?;
     let model = score_model(arguments.data.score_model.as_deref(), &data.acquired.model)?;
-    let size = usize::try_from(arguments.gallery_size).expect("at most a million");
-    let plan = Plan::new(&data.manifest, &data.acquired, size);
+    let number = |of: u64| usize::try_from(of).expect("at most a million");
+    let size = Size { palms: number(arguments.gallery_size), references: number(arguments.references) };
+    let plan = Plan::new(&data.manifest, &data.acquired, &size, &model);
     let missing = plan.missing() as u64;
     let background = match arguments.background {
         Background::None if missing > 0 => {
-            return Err(RunError::GallerySmall { wanted: size, found: size - plan.missing() });
+            return Err(RunError::GallerySmall { wanted: size.palms, found: size.palms - plan.missing() });
         }
         _ => {
             let wanted = MadeUp { first: FIRST_STRANGER, palms: missing + missing / 50 + 5, captures: 1 };

@@ -12,35 +12,44 @@ use volar_palm::outline::Outline;
 
 use super::phase::Palm;
 use super::{Rules, likeness};
+use crate::parameters::VIEWS_MAX;
 
 /// `[capture]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CaptureConfig {
-    /// References to take of each palm, 1 to 5. Three cover the ways in which people hold a hand.
-    pub references_wanted: usize,
-    /// References with which a palm is enrolled when no more come in time, 1 to `references_wanted`.
-    pub references_min: usize,
-    /// Seconds from a hand's first reference until `references_min` are enough.
+    /// Views to take of each palm, 1 to 12.
+    pub views_wanted: usize,
+    /// Views with which a palm is enrolled when no more come in time, 1 to `views_wanted`.
+    pub views_min: usize,
+    /// References kept of each palm, 1 to 5 and at most `views_wanted`: those of its views that cover all best. Three
+    /// cover the ways in which people hold a hand.
+    pub references_kept: usize,
+    /// Seconds from a hand's first view until `views_min` are enough.
     pub patience_seconds: u64,
-    /// Milliseconds between two references of a palm, so that they differ.
+    /// Milliseconds between two views of a palm, so that they differ.
     pub interval_ms: u64,
 }
 
 impl Default for CaptureConfig {
     fn default() -> Self {
-        Self { references_wanted: 3, references_min: 2, patience_seconds: 20, interval_ms: 500 }
+        Self { views_wanted: 5, views_min: 2, references_kept: 3, patience_seconds: 20, interval_ms: 500 }
     }
 }
 
 impl CaptureConfig {
     /// Checks the relations between the numbers.
     pub fn check(&self) -> Result<(), String> {
-        if !(1..=REFERENCES_PER_PALM_MAX).contains(&self.references_wanted) {
-            return Err(format!("capture.references_wanted must be 1 to {REFERENCES_PER_PALM_MAX}"));
+        if !(1..=VIEWS_MAX).contains(&self.views_wanted) {
+            return Err(format!("capture.views_wanted must be 1 to {VIEWS_MAX}"));
         }
-        if !(1..=self.references_wanted).contains(&self.references_min) {
-            return Err("capture.references_min must be 1 to capture.references_wanted".to_owned());
+        if !(1..=self.views_wanted).contains(&self.views_min) {
+            return Err("capture.views_min must be 1 to capture.views_wanted".to_owned());
+        }
+        if !(1..=self.views_wanted.min(REFERENCES_PER_PALM_MAX)).contains(&self.references_kept) {
+            return Err(format!(
+                "capture.references_kept must be 1 to {REFERENCES_PER_PALM_MAX} and at most capture.views_wanted"
+            ));
         }
         Ok(())
     }
@@ -83,10 +92,11 @@ pub enum Next {
 pub(crate) struct Capturing {
     /// The hand wanted; any for a removal.
     pub(crate) hand: Option<Position>,
+    /// Views wanted.
     pub(crate) wanted: usize,
     /// Tells one capture from the next, so that the guide starts anew with each.
     pub(crate) number: u64,
-    /// Progress towards the next reference, 0 to 1.
+    /// Progress towards the next view, 0 to 1.
     pub(crate) progress: f32,
     pub(crate) advice: Option<Advice>,
     pub(crate) outline: Outline,
@@ -95,13 +105,14 @@ pub(crate) struct Capturing {
     /// When the first hand came.
     pub(crate) appeared_at: Option<Timestamp>,
     min: usize,
+    kept: usize,
     patience: Duration,
     interval: Duration,
     /// Tells whether views are of one palm; unset where only one view is taken.
     scores: Option<ScoreModel>,
     templates: Vec<Template>,
     first_at: Option<Timestamp>,
-    /// A reference was taken, or refused, then; the guide waits to be armed again.
+    /// A view was taken, or refused, then; the guide waits to be armed again.
     rested_since: Option<Timestamp>,
     /// The hand that was captured before has not left yet.
     previous_still_there: bool,
@@ -118,8 +129,15 @@ impl Capturing {
         let scores = Some(rules.scores.clone());
         let patience = Duration::from_secs(config.patience_seconds);
         let interval = Duration::from_millis(config.interval_ms);
-        let (wanted, min) = (config.references_wanted, config.references_min);
-        Self { min, patience, interval, scores, ..Self::empty(Some(hand), wanted, number, after_another) }
+        let (min, kept) = (config.views_min, config.references_kept);
+        Self {
+            min,
+            kept,
+            patience,
+            interval,
+            scores,
+            ..Self::empty(Some(hand), config.views_wanted, number, after_another)
+        }
     }
 
     /// A capture of one good view of either hand.
@@ -139,6 +157,7 @@ impl Capturing {
             hand_present: false,
             appeared_at: None,
             min: wanted,
+            kept: wanted,
             patience: Duration::ZERO,
             interval: Duration::ZERO,
             scores: None,
@@ -151,7 +170,7 @@ impl Capturing {
         }
     }
 
-    /// References taken so far.
+    /// Views taken so far.
     pub(crate) fn taken(&self) -> usize {
         self.templates.len()
     }
@@ -197,10 +216,14 @@ impl Capturing {
         self.taken() >= self.wanted || (self.taken() >= self.min && !patient)
     }
 
-    /// The hand's templates, best first.
+    /// The hand's templates to keep, best first: those that cover all views. The others are dropped.
     pub(crate) fn palm(&mut self) -> Option<Palm> {
-        self.templates.sort_by_key(|template| std::cmp::Reverse(template.quality));
-        let templates = std::mem::take(&mut self.templates);
+        let views = std::mem::take(&mut self.templates);
+        let mut templates = match &self.scores {
+            Some(scores) => likeness::covering(scores, views, self.kept),
+            None => views,
+        };
+        templates.sort_by_key(|template| std::cmp::Reverse(template.quality));
         let position = templates.first()?.position;
         Some(Palm { position, templates })
     }

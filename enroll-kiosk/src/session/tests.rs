@@ -20,6 +20,8 @@ mod swapped;
 
 const START: Timestamp = Timestamp::from_unix_milliseconds(1_000_000);
 const SIZE: (u32, u32) = (640, 480);
+/// Views of a hand that complete its capture.
+const VIEWS: usize = 5;
 
 /// A session and the time at which things happen to it.
 struct Visit {
@@ -71,7 +73,7 @@ impl Visit {
 
     fn at_enrolling() -> Self {
         let mut visit = Self::at_capture(&[Position::Left]);
-        visit.views(3, Position::Left);
+        visit.views(VIEWS, Position::Left);
         assert_eq!(visit.screen(), "enrolling");
         visit
     }
@@ -202,11 +204,11 @@ fn a_whole_visit() {
     assert_eq!(visit.screen(), "hands");
     visit.session.choose_hands(&[Position::Left, Position::Right], visit.now).expect("from the hands");
     assert_eq!(visit.screen(), "capture");
-    visit.views(3, Position::Left);
+    visit.views(VIEWS, Position::Left);
     assert_eq!(visit.session.capturing().and_then(|capturing| capturing.hand), Some(Position::Right));
-    visit.views(3, Position::Right);
+    visit.views(VIEWS, Position::Right);
     assert_eq!((visit.screen(), visit.effects()), ("enrolling", vec!["enroll"]));
-    assert_eq!(visit.session.take_captures(), [Duration::from_secs(1); 2]);
+    assert_eq!(visit.session.take_captures(), [Duration::from_secs(2); 2]);
 
     let (number, enrollment) = (visit.session.number(), EnrollmentId::from_bytes([7; 16]));
     visit.session.enrolled(number, enrollment, visit.now);
@@ -274,13 +276,14 @@ fn hands_are_one_or_two_each_once() {
 #[test]
 fn the_best_view_comes_first() {
     let mut visit = Visit::at_capture(&[Position::Right]);
-    for (seed, quality) in [(1, 40), (2, 90), (3, 60)] {
+    for (seed, quality) in [(1, 40), (2, 90), (3, 60), (4, 50), (5, 70)] {
         visit.frame(Presence::Present, None, Some(capture(Position::Right, seed, quality)));
     }
     let effects = visit.session.take_effects();
-    let Some(Effect::Enroll { palms, consent: given }) = effects.first() else { panic!("three views enrol") };
+    let Some(Effect::Enroll { palms, consent: given }) = effects.first() else { panic!("five views enrol") };
     let qualities: Vec<u8> = palms[0].templates.iter().map(|template| template.quality.value()).collect();
-    assert_eq!((qualities, palms[0].position), (vec![90, 60, 40], Position::Right));
+    assert_eq!((qualities.len(), palms[0].position), (CaptureConfig::default().references_kept, Position::Right));
+    assert!(qualities.is_sorted_by(|a, b| a > b), "{qualities:?}");
     assert_eq!(*given, consent());
 }
 
@@ -330,7 +333,7 @@ fn the_wrong_hand_has_its_own_words() {
 #[test]
 fn after_the_first_hand_the_other_one_is_asked_for() {
     let mut visit = Visit::at_capture(&[Position::Left, Position::Right]);
-    visit.views(3, Position::Left);
+    visit.views(VIEWS, Position::Left);
     visit.frame(Presence::Present, None, None);
     assert_eq!(visit.advice(), Some("next-hand"));
     visit.view(Position::Left);
@@ -339,7 +342,7 @@ fn after_the_first_hand_the_other_one_is_asked_for() {
     assert_eq!(visit.advice(), Some("show-hand"));
     visit.view(Position::Left);
     assert_eq!(visit.advice(), Some("wrong-hand"));
-    visit.views(3, Position::Right);
+    visit.views(VIEWS, Position::Right);
     assert_eq!(visit.screen(), "enrolling");
 }
 

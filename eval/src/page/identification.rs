@@ -34,8 +34,8 @@ pub fn identification(subject: &Subject<'_>, model: &ScoreModel, found: &Identif
         (facts(&[
             ("Gallery", format!("{} palms: {} of {}, {} made up", words::count(found.gallery_size), words::count(found.enrolled),
                 subject.name, words::count(found.background))),
-            ("Enrolled", "the captures of a palm's first session, at most five, best quality first; the first three where there is one \
-                session".to_owned()),
+            ("Enrolled", format!("of the captures of a palm's first session (of its first three where there is one session) at most {}, \
+                those that cover all of them best; one of each made-up palm", found.references_per_palm)),
             ("Searches by strangers", "each capture with its own palm taken out of the gallery, and captures of palms that had no room".to_owned()),
             ("Made-up palms", if found.background > 0 { "volar-synth; more alike than strangers of one country or one sensor may be, so \
                 real galleries of this size can be harder".to_owned() } else { "none".to_owned() }),

@@ -111,7 +111,7 @@ pub fn run(frames: &Frames, state: &Path, mirrored: bool) -> anyhow::Result<Fram
 fn settings(frames: &Frames, mirrored: bool) -> Settings {
     let mut settings = Settings::new(Sensors::pictures(&frames.folder, mirrored), Ports::Free);
     // Of three samples one is enough; the kiosk waits for the other two as long as showing them takes.
-    let capture = "[capture]\nreferences_wanted = 3\nreferences_min = 1\npatience_seconds = 6\ninterval_ms = 100";
+    let capture = "[capture]\nviews_wanted = 3\nviews_min = 1\npatience_seconds = 6\ninterval_ms = 100";
     settings.extra.push(("kiosk", capture.to_owned()));
     settings
 }
