@@ -71,11 +71,16 @@ pub(crate) struct Anatomy {
 
 impl Anatomy {
     pub(crate) fn of(person: u64) -> Self {
+        Self::varied(person, 1.0)
+    }
+
+    /// A hand whose proportions lie `variety` times as far from the average as people's do.
+    pub(crate) fn varied(person: u64, variety: f32) -> Self {
         let mut dice = Dice::new(person, Purpose::Anatomy);
         let size = dice.normal(1.0, SIZE_DEVIATION);
-        let breadth = dice.normal(1.0, 0.035);
-        let reach = dice.normal(1.0, 0.04);
-        let thickness = dice.normal(1.0, 0.03) * breadth;
+        let breadth = dice.normal(1.0, 0.035 * variety);
+        let reach = dice.normal(1.0, 0.04 * variety);
+        let thickness = dice.normal(1.0, 0.03 * variety) * breadth;
         let fingers = FINGERS.each_ref().map(|shape| finger(shape, &mut dice, breadth, reach, thickness));
         let corners: Vec<Point> = PALM_OUTLINE
             .iter()

@@ -3,6 +3,8 @@
 mod tool {
     pub(crate) mod arguments;
     pub(crate) mod frames;
+    pub(crate) mod hands;
+    pub(crate) mod ordered;
     pub(crate) mod picture;
     pub(crate) mod sheet;
     pub(crate) mod stream;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let done = match &arguments.command {
         Command::Set(set) => tool::frames::write_set(set),
         Command::Stream(stream) => tool::stream::write_stream(stream),
+        Command::Hands(hands) => tool::hands::write_hands(hands),
         Command::ContactSheet(sheet) => tool::sheet::write_sheet(sheet),
     };
     match done {

@@ -20,7 +20,16 @@ pub struct Palm {
 impl Palm {
     /// The palm that `person` has at `position`. A person's two hands share their outline (mirrored) and no line.
     pub fn of(person: u64, position: Position) -> Self {
-        let anatomy = Anatomy::of(person);
+        Self::with(person, position, Anatomy::of(person))
+    }
+
+    /// The same skin on a hand whose proportions lie `variety` times as far from the average as people's do: what a
+    /// network should have seen that must find every hand.
+    pub fn varied(person: u64, position: Position, variety: f32) -> Self {
+        Self::with(person, position, Anatomy::varied(person, variety))
+    }
+
+    fn with(person: u64, position: Position, anatomy: Anatomy) -> Self {
         let skin = HandSkin::of(person, position, &anatomy);
         Self { person, position, anatomy, skin }
     }

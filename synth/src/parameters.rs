@@ -138,6 +138,15 @@ pub(crate) const SPRITE_HIGH: (f32, f32) = (118.0, 205.0);
 /// Sampling of outline and light on a laid-out hand.
 pub(crate) const SURFACE_STEP_MM: f32 = 1.4;
 
+/// Where a ring sits beyond the finger's web, half its breadth, and how it shines compared with skin.
+pub(crate) const RING_FROM_WEB_MM: f32 = 9.0;
+/// See [`RING_FROM_WEB_MM`].
+pub(crate) const RING_HALF_MM: f32 = 2.2;
+/// See [`RING_FROM_WEB_MM`].
+pub(crate) const RING_BRIGHTNESS: f32 = 1.6;
+/// Where below the valley line the palm's breadth is taken, in inscribed radii: what a capture pipeline does.
+pub(crate) const BREADTH_LEVELS: [f32; 5] = [0.4, 0.45, 0.5, 0.55, 0.6];
+
 /// Grey level of flat skin in usual light.
 pub(crate) const SKIN_GREY: f32 = 112.0;
 /// Share of the light that the lens loses at the corners.

@@ -46,6 +46,8 @@ pub struct Presentation {
     pub crease_slopes: f32,
     /// Whether a bright sleeve covers the wrist.
     pub sleeve: bool,
+    /// Which fingers wear a ring, thumb first.
+    pub rings: [bool; 5],
     /// Whether a tremble swings the whole hand (see [`Condition::Moving`]).
     pub swinging: bool,
     /// By how much a crop's square misses the true one, as a capture pipeline's does. Frames ignore it.
@@ -91,6 +93,7 @@ impl Presentation {
             contrast: [0.25, 0.3, 0.3, 0.2, 0.2].map(|spread| session.normal(1.0, spread).clamp(0.35, 1.8)),
             crease_slopes: session.normal(0.5, 0.13),
             sleeve: false,
+            rings: [false; 5],
             swinging: false,
             misalignment: Misalignment {
                 shift: Point::new(dice.normal(0.0, 0.012), dice.normal(0.0, 0.012)),
@@ -173,6 +176,36 @@ impl Presentation {
         let mut dice = tilt_dice(seed);
         let motion_mm = Point::new(dice.uniform(7.0, 10.0), dice.uniform(-3.0, 3.0));
         Self { motion_mm, swinging: true, ..Self::sample(seed) }
+    }
+
+    /// Any open hand: fingers closed to fully spread and each its own way, thumb laid on or held off, flat or hollow,
+    /// under any light, with sleeves and rings. Tilt, turn, size and place stay those of [`Presentation::sample`].
+    pub fn any(seed: u64) -> Self {
+        let mut dice = Dice::new(mixed(seed, 0xa1), Purpose::Presentation);
+        let spread = dice.uniform(-0.7, 1.3);
+        let closed = (-spread).max(0.0);
+        // Closed fingers lie against each other whatever their own direction.
+        let together = [0.0, -4.0, 0.0, 4.0, 9.0].map(|degrees| degrees * closed);
+        let own = together.map(|degrees| degrees + dice.normal(0.0, 2.5 - 1.5 * closed));
+        let thumb = dice.uniform(-32.0, 16.0);
+        let finger_degrees = [thumb, own[1], own[2], own[3], own[4]];
+        let wears_rings = dice.chance(0.3);
+        let rings = [0.1, 0.25, 0.3, 0.6, 0.2].map(|share| wears_rings && dice.chance(share));
+        Self {
+            spread,
+            finger_degrees,
+            stretch_mm: dice.uniform(0.2, 2.0),
+            cupping: dice.uniform(0.0, 0.9),
+            light_degrees: dice.uniform(-180.0, 180.0),
+            light_slant: dice.uniform(0.0, 0.8),
+            blur_mm: dice.uniform(0.1, 0.6),
+            motion_mm: Point::default(),
+            contrast: [0.4, 0.4, 0.4, 0.4, 0.4].map(|wide| dice.normal(1.0, wide).clamp(0.1, 2.2)),
+            crease_slopes: dice.uniform(0.0, 1.0),
+            sleeve: dice.chance(0.35),
+            rings,
+            ..Self::sample(seed)
+        }
     }
 
     /// The same without misalignment of crops: what a perfect capture pipeline would cut.

@@ -1,8 +1,10 @@
 //! A hand (or a face) laid out flat in its pose and light, ready to be projected into frames cheaply.
 
-use crate::math::{Point, smoothstep};
+use crate::math::{Point, exp, smoothstep};
 use crate::palm::{Palm, look};
-use crate::parameters::{FINGER_BRIGHTNESS, SPRITE_HIGH, SPRITE_LOW, SURFACE_STEP_MM};
+use crate::parameters::{
+    FINGER_BRIGHTNESS, RING_BRIGHTNESS, RING_FROM_WEB_MM, RING_HALF_MM, SPRITE_HIGH, SPRITE_LOW, SURFACE_STEP_MM,
+};
 use crate::pose::Pose;
 use crate::presentation::Presentation;
 use crate::raster::{Grid, Raster, blur_gaussian};
@@ -38,7 +40,9 @@ impl Sprite {
                 let here = surface.at(p);
                 let covered = (0.5 - here.distance / texel_mm).clamp(0.0, 1.0);
                 if covered > 0.0 {
-                    brightness[at] = covered * here.light * skin_at(&pose, &skin, &fingers, here.skin);
+                    let bare = covered * here.light * skin_at(&pose, &skin, &fingers, here.skin);
+                    let ring = rings(&pose, presentation, here.skin);
+                    brightness[at] = ring.map_or(bare, |metal| covered * metal);
                     coverage[at] = covered;
                 }
                 if let Some(sleeve) = &sleeve {
@@ -88,6 +92,21 @@ impl Sprite {
         Self { grid: self.grid, values, endless: self.endless }
     }
 
+    /// Texels from left to right and from top to bottom.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.grid.width, self.grid.height)
+    }
+
+    /// Brightness times coverage, and coverage, of every texel, row by row.
+    pub(crate) fn texels(&self) -> &[[f32; 2]] {
+        &self.values
+    }
+
+    /// A place of the hand's plane in texels.
+    pub(crate) fn in_texels(&self, p: Point) -> Point {
+        (p - self.grid.origin) * (1.0 / self.grid.texel)
+    }
+
     /// Brightness times coverage, and coverage, at `p`; `None` outside.
     #[inline]
     pub(crate) fn at(&self, p: Point) -> Option<[f32; 2]> {
@@ -129,6 +148,20 @@ fn skin_at(pose: &Pose<'_>, palm: &Raster, fingers: &[Raster; 5], p: Point) -> f
         }
     }
     value
+}
+
+/// Brightness of a ring at `p`, if there is one: a band beyond the web, bright where it faces the lamp.
+fn rings(pose: &Pose<'_>, presentation: &Presentation, p: Point) -> Option<f32> {
+    let worn = (0..5).filter(|&index| presentation.rings[index]);
+    worn.into_iter().find_map(|index| {
+        let finger = &pose.fingers()[index];
+        let place = pose.on_finger(index, p);
+        let middle = finger.stations[1] + RING_FROM_WEB_MM;
+        let radius = finger.radius(place.along) + 1.0;
+        let here = (place.along - middle).abs() < RING_HALF_MM && place.across.abs() < radius;
+        let aside = place.across / radius + 0.3;
+        here.then(|| RING_BRIGHTNESS * (0.25 + exp(-4.0 * aside * aside)))
+    })
 }
 
 /// Averaged along a movement during the exposure.

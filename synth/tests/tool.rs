@@ -96,3 +96,26 @@ fn mistakes_are_named() {
     refused(&["set", "--out", "/dev/null/folder"], 1, "cannot write /dev/null/folder");
     assert!(volar_synth(&["--help"]).status.success());
 }
+
+#[test]
+fn hands_are_records_of_one_length_that_repeat_for_any_number_of_threads() {
+    let hands = |threads: &str| {
+        let done = volar_synth(&["hands", "--hands", "3", "--poses", "2", "--texel", "3", "--threads", threads]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        done.stdout
+    };
+    let records = hands("1");
+    assert_eq!(records, hands("2"));
+    let side = |at: usize| u32::from_le_bytes(records[at..at + 4].try_into().expect("four bytes")) as usize;
+    let texels = side(0) * side(4);
+    let length = 8 + 22 * 4 + 2 * texels;
+    assert_eq!(records.len(), 3 * length);
+    for record in records.chunks_exact(length) {
+        let number = |i: usize| f32::from_le_bytes(record[8 + 4 * i..12 + 4 * i].try_into().expect("four bytes"));
+        // The palm's centre is covered, the layer's corner is not.
+        let (x, y) = (number(18) as usize, number(19) as usize);
+        let coverage = &record[8 + 22 * 4 + texels..];
+        assert_eq!((coverage[y * side(0) + x], coverage[0]), (255, 0));
+        assert!((20.0..60.0).contains(&(number(20) * 3.0)), "radius {}", number(20) * 3.0);
+    }
+}

@@ -23,6 +23,8 @@ pub(crate) enum Command {
     ContactSheet(SheetArguments),
     /// Palm squares at training size on standard output: 4 bytes of label, little-endian, then the pixels, and again.
     Stream(StreamArguments),
+    /// Whole hands on nothing with their landmarks, on standard output: records of one length.
+    Hands(HandsArguments),
 }
 
 /// Whole frames, or only the palm square.
@@ -86,6 +88,26 @@ pub(crate) struct StreamArguments {
     pub(crate) threads: usize,
 }
 
+/// Arguments of `hands`.
+#[derive(Args)]
+pub(crate) struct HandsArguments {
+    /// Records to write.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) hands: u64,
+    /// Presentations of one palm before the next is made.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) poses: u64,
+    /// Millimetres to a texel.
+    #[arg(long, default_value_t = 1.25, value_parser = texel)]
+    pub(crate) texel: f32,
+    /// First palm's number.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Threads that render.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: usize,
+}
+
 /// Arguments of `contact-sheet`.
 #[derive(Args)]
 pub(crate) struct SheetArguments {
@@ -113,6 +135,8 @@ pub(crate) enum Show {
     Textures,
     /// The same without shading.
     NormalizedTextures,
+    /// Whole hands as a training process gets them.
+    Hands,
     /// Each condition and scene.
     Conditions,
     /// A hand's visit through time.
@@ -131,6 +155,11 @@ fn side(text: &str) -> Result<usize, String> {
     let sides = CROP_SIDE_MIN..=CROP_SIDE_MAX;
     let found = text.parse().ok().filter(|side| sides.contains(side));
     found.ok_or_else(|| format!("`{text}` is no side of {CROP_SIDE_MIN} to {CROP_SIDE_MAX} pixels"))
+}
+
+fn texel(text: &str) -> Result<f32, String> {
+    let found = text.parse().ok().filter(|texel| (0.3..=4.0).contains(texel));
+    found.ok_or_else(|| format!("`{text}` is no texel of 0.3 to 4 millimetres"))
 }
 
 fn condition(text: &str) -> Result<Condition, String> {

@@ -1,7 +1,7 @@
 //! Contact sheets.
 
 use volar_core::template::Position;
-use volar_synth::{Condition, GreyImage, Palm, Presentation, Scene, Simulator, Texture};
+use volar_synth::{Condition, GreyImage, HandLayer, Palm, Presentation, Scene, Simulator, Texture};
 
 use super::arguments::{SheetArguments, Show};
 use super::frames::HOVERING_MS;
@@ -20,6 +20,7 @@ pub(crate) fn write_sheet(arguments: &SheetArguments) -> Result<(), ToolError> {
         Show::NormalizedCrops => crops(seed, |crop| normalized(&crop))?,
         Show::Textures => textures(seed, |crop| crop)?,
         Show::NormalizedTextures => textures(seed, |crop| normalized(&crop))?,
+        Show::Hands => hands(seed),
         Show::Conditions => conditions(seed)?,
         Show::Visit => visit(seed)?,
     };
@@ -63,6 +64,25 @@ fn crops(seed: u64, shown: impl Fn(GreyImage) -> GreyImage) -> Result<GreyImage,
         }
     }
     Ok(tiled(&images, 8))
+}
+
+/// Hands over grey, landmarks marked.
+fn hands(seed: u64) -> GreyImage {
+    let sheet = (0..16).map(|i| {
+        let palm = Palm::varied(seed + i / 2, Position::Right, 2.0);
+        let HandLayer { width, height, light, coverage, landmarks } =
+            HandLayer::new(&palm, &Presentation::any(seed * 1_000 + i), 1.25);
+        let over = |(light, covered): (&u8, &u8)| light.saturating_add(120 - (u16::from(*covered) * 120 / 255) as u8);
+        let mut pixels: Vec<u8> = light.iter().zip(&coverage).map(over).collect();
+        for mark in landmarks.valleys.iter().chain(&landmarks.finger_tips).chain([&landmarks.palm_centre]) {
+            let (x, y) = (mark.x.round() as usize, mark.y.round() as usize);
+            if (1..width - 1).contains(&x) && (1..height - 1).contains(&y) {
+                [y * width + x - 1, y * width + x, y * width + x + 1].iter().for_each(|&at| pixels[at] = 255);
+            }
+        }
+        GreyImage { width, height, pixels }
+    });
+    tiled(&sheet.collect::<Vec<_>>(), 8)
 }
 
 fn textures(seed: u64, shown: impl Fn(GreyImage) -> GreyImage) -> Result<GreyImage, ToolError> {

@@ -1,11 +1,9 @@
 //! `volar-synth stream`: labelled crops without end, for a training process to read.
 
-use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::sync_channel;
-
 use volar_synth::texture::{self, Texture};
 
 use super::arguments::StreamArguments;
+use super::ordered::write_blocks;
 use super::picture::ToolError;
 
 /// Crops that a worker makes of one palm before it goes on to the next: enough to make up for fetching its layers.
@@ -16,36 +14,7 @@ const BLOCK: u64 = 64;
 pub(crate) fn write_stream(arguments: &StreamArguments) -> Result<(), ToolError> {
     let palms = palms(arguments);
     let blocks = arguments.crops.div_ceil(BLOCK);
-    let workers = arguments.threads.max(1) as u64;
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel::<Vec<u8>>(4)).unzip();
-    let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
-    std::thread::scope(|scope| {
-        for (worker, sender) in senders.into_iter().enumerate() {
-            let palms = &palms;
-            scope.spawn(move || {
-                for block in (worker as u64..blocks).step_by(workers as usize) {
-                    if sender.send(records(arguments, palms, block)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        for block in 0..blocks {
-            let Ok(records) = receivers[(block % workers) as usize].recv() else { break };
-            match out.write_all(&records) {
-                Ok(()) => {}
-                // The reader has had enough: that is how a stream without end comes to one.
-                Err(problem) if problem.kind() == io::ErrorKind::BrokenPipe => break,
-                Err(problem) => return Err(ToolError::Output(problem)),
-            }
-        }
-        // Workers that wait to send are let go before they are waited for.
-        drop(receivers);
-        match out.flush() {
-            Err(problem) if problem.kind() != io::ErrorKind::BrokenPipe => Err(ToolError::Output(problem)),
-            _ => Ok(()),
-        }
-    })
+    write_blocks(blocks, arguments.threads, |block| records(arguments, &palms, block))
 }
 
 /// Every palm of the stream, made on all threads.
