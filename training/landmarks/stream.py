@@ -1,6 +1,7 @@
 """Batches of views: other processes make them, and each is seen a few times, turned and mirrored anew."""
 
 import multiprocessing
+import signal
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ def one(views, what, dice):
 
 
 def make(pool, what, seed, number, block, queue):
-    views, made = Views(Pool(pool), seed), 0
+    # Ends at once when told to, whatever the process that started it does then.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    views = Views(Pool(pool), seed)
     dice = np.random.default_rng([seed, number])
     while True:
         rows = [one(views, what, dice) for _ in range(block)]
