@@ -16,8 +16,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+# What both trainings share lies one folder up.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import measure
 from hands import LANDMARK_REACH, LANDMARK_SIDE, POINTS, render
+from logbook import append
 from model import Finder, Landmarks, finder_loss, landmark_loss
 from stream import Stream
 
@@ -60,15 +64,6 @@ def curves(log, path):
     axes[1].legend(frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def append(log, row):
-    new = not log.exists()
-    with open(log, "a", newline="") as file:
-        writer = csv.DictWriter(file, row.keys())
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def loss_of(network, what, pictures, labels):

@@ -5,6 +5,7 @@ import csv
 import json
 import math
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +16,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+# What both trainings share lies one folder up.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import measure
+from logbook import append
 from model import CosFace, PalmNet
 from stream import SYNTH, Stream
 
@@ -68,15 +73,6 @@ def check(network, sets):
         rates = measure.rates(*measure.pairs(measure.embed(network, pictures), palms, sessions))
         row |= {f"{name} {rate}": value for rate, value in rates.items()}
     return row
-
-
-def append(log, row):
-    new = not log.exists()
-    with open(log, "a", newline="") as file:
-        writer = csv.DictWriter(file, row.keys())
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def main():

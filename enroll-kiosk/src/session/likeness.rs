@@ -1,4 +1,5 @@
-//! How alike a palm's views are: whether they are of one palm, and which of them to keep. They are compared unprotected, on the device that took them.
+//! How alike a palm's views are: whether they are of one palm, and which of them to keep. They are compared
+//! unprotected, on the device that took them.
 
 use volar_core::coverage;
 use volar_core::score::ScoreModel;
