@@ -73,10 +73,10 @@ impl TargetFpir {
         self.0
     }
 
-    /// The false match rate of one comparison that leaves `1 - target` of the searches of `palms` palms without any
-    /// match: 1 - (1 - target)^(1 / palms).
-    pub fn false_match_rate(self, palms: usize) -> f64 {
-        let ln_kept = (-self.0).ln_1p() / palms.max(1) as f64;
+    /// The false match rate of one comparison that leaves `1 - target` of the searches of so many `references` without
+    /// any match: 1 - (1 - target)^(1 / references). References of one palm are alike, so in truth fewer searches match.
+    pub fn false_match_rate(self, references: usize) -> f64 {
+        let ln_kept = (-self.0).ln_1p() / references.max(1) as f64;
         -ln_kept.exp_m1()
     }
 }

@@ -195,7 +195,7 @@ pub fn measure(plan: &Plan, searched: &Searched<'_>, model: &ScoreModel) -> Iden
         })
         .collect();
     progress.finish();
-    report(plan, searched, model, &searches, gallery.palms.len())
+    report(plan, searched, model, &searches, &gallery)
 }
 
 fn report(
@@ -203,7 +203,7 @@ fn report(
     searched: &Searched<'_>,
     model: &ScoreModel,
     searches: &[Search],
-    palms: usize,
+    gallery: &Gallery<'_>,
 ) -> Identification {
     let acquired = searched.acquired;
     let mated: Vec<(u32, f32)> = searches.iter().filter_map(|search| Some((search.subject, search.mated?))).collect();
@@ -235,7 +235,7 @@ fn report(
         (key, found)
     });
     let target = TargetFpir::new(OPERATING_FPIR).expect("a rate");
-    let threshold = model.threshold(target, palms).value();
+    let threshold = model.threshold(target, gallery.references()).value();
     let operating_point = (!own.is_empty()).then(|| SearchPoint {
         target_fpir: OPERATING_FPIR,
         threshold,
@@ -255,9 +255,9 @@ fn report(
     Identification {
         samples: (acquired.samples.len() + acquired.failures.len()) as u64,
         subjects: distinct(&attempted(acquired), |row| searched.manifest.rows[row].subject.as_str()),
-        gallery_size: palms as u64,
+        gallery_size: gallery.palms.len() as u64,
         enrolled: plan.enrolled.len() as u64,
-        background: (palms - plan.enrolled.len()) as u64,
+        background: (gallery.palms.len() - plan.enrolled.len()) as u64,
         references_per_palm: plan.enrolled.iter().map(|(_, references)| references.len() as u64).max().unwrap_or(0),
         failure_to_acquire: failure_to_acquire(acquired),
         mated_searches: own.len() as u64,
@@ -307,6 +307,11 @@ struct Palm<'a> {
 }
 
 impl<'a> Gallery<'a> {
+    /// What a search compares with.
+    fn references(&self) -> usize {
+        self.palms.iter().map(|palm| palm.references.len()).sum()
+    }
+
     fn new(plan: &Plan, searched: &Searched<'a>) -> Self {
         let samples = &searched.acquired.samples;
         let own = plan.enrolled.iter().map(|(identity, references)| Palm {

@@ -222,7 +222,7 @@ impl Data {
         let out = &arguments.out;
         std::fs::create_dir_all(out).map_err(|error| RunError::File { action: "write", path: out.clone(), error })?;
         // An evaluation takes what a device would refuse for its quality alone: that is what quality curves are for.
-        let config = PipelineConfig { mirrored: arguments.mirrored, quality_min: 0 };
+        let config = PipelineConfig { mirrored: arguments.mirrored, guided: false, quality_min: 0 };
         let acquired = acquire(&manifest, &config);
         let mut bad_rows: Vec<BadRow> = manifest.bad.iter().chain(&acquired.unreadable).cloned().collect();
         bad_rows.sort_by_key(|bad| bad.line);

@@ -1,5 +1,5 @@
 //! From scored candidates to what a gate does. Two operating points, each a rate of errors that an operator accepts;
-//! what scores they are follows from the score model and the number of palms searched.
+//! what scores they are follows from the score model and the number of references searched.
 
 use std::path::PathBuf;
 
@@ -106,11 +106,11 @@ impl DecisionPolicy {
         Ok(())
     }
 
-    /// The scores that both operating points are, in a search of `palms` palms.
-    pub fn thresholds(&self, model: &ScoreModel, palms: usize) -> Thresholds {
+    /// The scores that both operating points are, in a search of so many `references`.
+    pub fn thresholds(&self, model: &ScoreModel, references: usize) -> Thresholds {
         Thresholds {
-            admit: model.threshold(self.admit_fpir, palms),
-            step_up: model.threshold(self.step_up_fpir, palms),
+            admit: model.threshold(self.admit_fpir, references),
+            step_up: model.threshold(self.step_up_fpir, references),
         }
     }
 }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn thresholds_grow_with_the_gallery() {
         let (policy, model) = (DecisionPolicy::default(), testing::score_model());
-        let sizes = [1_000, 10_000, 100_000].map(|palms| policy.thresholds(&model, palms));
+        let sizes = [1_000, 10_000, 100_000].map(|references| policy.thresholds(&model, references));
         assert!(sizes.windows(2).all(|pair| pair[0].admit < pair[1].admit && pair[0].step_up < pair[1].step_up));
         assert!(sizes.iter().all(|thresholds| thresholds.step_up < thresholds.admit));
     }

@@ -129,7 +129,7 @@ impl Gallery {
         let model = contents.model()?;
         let hits = contents.active.nearest(&probe.embedding, self.policy.verified_palms)?;
         let found = candidates(model, probe, &hits);
-        let (decision, reason) = decide(&found, self.policy.thresholds(model, contents.active.palms()));
+        let (decision, reason) = decide(&found, self.policy.thresholds(model, contents.active.references()));
         Ok(Identified { decision, reason, top: found.first().map(|best| best.score) })
     }
 
@@ -138,7 +138,7 @@ impl Gallery {
     pub fn duplicate(&self, probes: &[Probe]) -> Result<Option<Duplicate>, GalleryError> {
         let contents = self.read();
         let model = contents.model()?;
-        let comparisons = (contents.active.palms() + contents.waiting.palms()) * probes.len();
+        let comparisons = (contents.active.references() + contents.waiting.references()) * probes.len();
         let threshold = model.threshold(self.policy.duplicate_fpir, comparisons);
         let mut best: Option<Candidate> = None;
         for probe in probes {

@@ -67,6 +67,7 @@ pub struct Index {
     /// In which blocks a subject has rows.
     places: HashMap<SubjectId, BTreeSet<usize>>,
     palms: usize,
+    references: usize,
 }
 
 /// A segment of vectors and the table of its rows, always of one length.
@@ -79,6 +80,11 @@ impl Index {
     /// Palms held.
     pub fn palms(&self) -> usize {
         self.palms
+    }
+
+    /// References held: what a search compares with.
+    pub fn references(&self) -> usize {
+        self.references
     }
 
     /// Whether the subject has rows here.
@@ -99,6 +105,7 @@ impl Index {
                 self.places.entry(subject).or_default().insert(place);
             }
             self.palms += 1;
+            self.references += palm.references.len();
         }
         Ok(())
     }
@@ -118,6 +125,7 @@ impl Index {
             }
         }
         self.palms -= palms.len();
+        self.references -= palms.iter().map(|palm| palm.references.len()).sum::<usize>();
         Ok(palms)
     }
 
@@ -210,6 +218,7 @@ mod tests {
             assert!((hit.cosine - cosine).abs() < 1e-5, "{} for {cosine}", hit.cosine);
         }
         assert_eq!(index.palms(), plain.values().map(Vec::len).sum::<usize>());
+        assert_eq!(index.references(), plain.values().flatten().map(|palm| palm.references.len()).sum::<usize>());
     }
 
     /// One or two palms of 1 to 5 references.

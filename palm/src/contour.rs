@@ -35,10 +35,4 @@ impl Contour {
     pub(crate) fn at(&self, index: usize) -> Point {
         self.0[index % self.0.len()]
     }
-
-    /// Points from index `from` forward to index `to`, both included.
-    pub(crate) fn stretch(&self, from: usize, to: usize) -> Vec<Point> {
-        let steps = (to + self.len() - from % self.len()) % self.len();
-        (0..=steps).map(|step| self.at(from + step)).collect()
-    }
 }

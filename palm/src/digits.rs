@@ -6,21 +6,11 @@ use opencv::prelude::*;
 
 use crate::blob::Blob;
 use crate::contour::Contour;
-use crate::outline::Point;
 use crate::parameters::{DIGIT_LENGTH_MIN, DIGIT_SLENDERNESS_MIN, OPENING_RADIUS};
 use crate::raster::Raster;
 
-/// One digit. Indices are into the hand's contour.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Digit {
-    /// Where its side begins.
-    pub(crate) from: usize,
-    /// Its tip.
-    pub(crate) tip: usize,
-}
-
-/// The digits of a hand in the order in which its contour passes them.
-pub(crate) fn digits(blob: &Blob, contour: &Contour) -> Vec<Digit> {
+/// How many digits a hand shows.
+pub(crate) fn count(blob: &Blob, contour: &Contour) -> usize {
     let pieces = pieces(blob);
     let width = blob.filled.width() as usize;
     let mut passed: Vec<Vec<usize>> = Vec::new();
@@ -29,28 +19,21 @@ pub(crate) fn digits(blob: &Blob, contour: &Contour) -> Vec<Digit> {
         passed.resize_with(passed.len().max(piece + 1), Vec::new);
         passed[piece].push(i);
     }
-    let mut digits: Vec<Digit> = passed
-        .iter()
-        .enumerate()
-        .skip(1)
-        .filter(|(_, indices)| indices.len() > 2)
-        .filter_map(|(piece, indices)| digit(indices, pieces.areas[piece], blob, contour))
-        .collect();
-    digits.sort_by_key(|digit| digit.from);
-    digits
+    let long = passed.iter().enumerate().skip(1).filter(|(_, indices)| indices.len() > 2);
+    long.filter(|(piece, indices)| is_digit(indices, pieces.areas[*piece], blob, contour)).count()
 }
 
-fn digit(indices: &[usize], area: f32, blob: &Blob, contour: &Contour) -> Option<Digit> {
+fn is_digit(indices: &[usize], area: f32, blob: &Blob, contour: &Contour) -> bool {
     let (from, steps) = span(indices, contour.len());
     let base = contour.at(from).middle(contour.at(from + steps));
     let reach = |step: &usize| (contour.at(from + step) - base).length();
-    let tip = (0..=steps).max_by(|a, b| reach(a).total_cmp(&reach(b)))?;
+    let Some(tip) = (0..=steps).max_by(|a, b| reach(a).total_cmp(&reach(b))) else { return false };
     let length = reach(&tip);
     let slenderness = length * length / area.max(1.0);
     let fits = length >= DIGIT_LENGTH_MIN * blob.radius && slenderness >= DIGIT_SLENDERNESS_MIN;
     // A forearm that ends in a point, or clutter that touches it, may reach inwards; a digit never does.
     let outwards = (contour.at(from + tip) - blob.centre).length() > (base - blob.centre).length();
-    (fits && outwards).then_some(Digit { from, tip: (from + tip) % contour.len() })
+    fits && outwards
 }
 
 /// First index and number of steps of the shortest stretch of a closed contour that holds all `indices` (ascending).
@@ -88,9 +71,4 @@ fn label(cut: &Raster) -> Pieces {
         labels: labels.data_typed::<i32>().expect("asked for 32-bit labels").to_vec(),
         areas: (0..count).map(area).collect(),
     }
-}
-
-/// The contour's points from one digit's tip to the next one's.
-pub(crate) fn between(contour: &Contour, a: &Digit, b: &Digit) -> Vec<Point> {
-    contour.stretch(a.tip, b.tip)
 }

@@ -1,13 +1,10 @@
 //! From a region of interest to an embedding: 256 numbers whose inner product tells palms apart.
 
 use volar_core::id::ModelId;
-use volar_core::template::{EMBEDDING_DIMENSIONS, Embedding, TemplateError};
-use zeroize::Zeroizing;
+use volar_core::template::{Embedding, TemplateError};
 
-use crate::line_features::line_features;
-use crate::projection;
+use crate::palm_lines::PalmLines;
 use crate::roi::RegionOfInterest;
-use crate::template_parameters::MODEL;
 
 /// Why a region of interest gives no template.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -40,29 +37,7 @@ pub trait Embedder: Send + Sync {
 
 /// The embedder of this version: what kiosk, gate and evaluation make templates with.
 pub fn shipped() -> Box<dyn Embedder> {
-    Box::new(FilterEmbedder)
-}
-
-/// Hand-crafted embedder: which way dark and bright lines run in each part of the palm, projected onto the 256
-/// directions that best tell made-up palms apart (linear discriminant analysis; no picture of a person went into it).
-///
-/// Bears the shifts (±6 % of the palm) and turns (±10 degrees) of a hand in the air; strangers come near a cosine of 0.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FilterEmbedder;
-
-impl Embedder for FilterEmbedder {
-    fn model(&self) -> ModelId {
-        MODEL.parse().expect("the model's name is a slug")
-    }
-
-    fn embed(&self, roi: &RegionOfInterest) -> Result<Embedding, EmbeddingError> {
-        let features = line_features(roi)?;
-        let mut projected = Zeroizing::new([0.0; EMBEDDING_DIMENSIONS]);
-        for (dimension, value) in projected.iter_mut().enumerate() {
-            *value = projection::onto(dimension, &features);
-        }
-        Ok(Embedding::normalized(&*projected)?)
-    }
+    Box::new(PalmLines::new())
 }
 
 #[cfg(test)]
@@ -71,8 +46,14 @@ mod tests {
     use crate::made_up::region;
     use crate::roi::ROI_SIDE;
 
+    /// The shipped one, read once.
+    fn embedder() -> &'static dyn Embedder {
+        static SHIPPED: std::sync::LazyLock<Box<dyn Embedder>> = std::sync::LazyLock::new(shipped);
+        &**SHIPPED
+    }
+
     fn cosine(a: &RegionOfInterest, b: &RegionOfInterest) -> f32 {
-        let [a, b] = [a, b].map(|roi| FilterEmbedder.embed(roi).expect("a palm"));
+        let [a, b] = [a, b].map(|roi| embedder().embed(roi).expect("a palm"));
         a.expose().iter().zip(b.expose()).map(|(a, b)| a * b).sum()
     }
 
@@ -134,8 +115,8 @@ mod tests {
     #[test]
     fn the_same_pixels_give_the_same_embedding() {
         let roi = region(5, 0, |_| {});
-        let once = FilterEmbedder.embed(&roi).expect("a palm");
-        let again = std::thread::spawn(move || FilterEmbedder.embed(&roi)).join().expect("no panic").expect("a palm");
+        let once = embedder().embed(&roi).expect("a palm");
+        let again = std::thread::spawn(move || embedder().embed(&roi)).join().expect("no panic").expect("a palm");
         assert_eq!(once.expose(), again.expose());
         let length: f32 = once.expose().iter().map(|value| value * value).sum();
         assert!((length - 1.0).abs() < 1e-4 && once.expose().iter().all(|value| value.is_finite()));
@@ -144,13 +125,13 @@ mod tests {
     #[test]
     fn a_flat_region_is_an_error_that_says_so() {
         let flat = RegionOfInterest::new(vec![128; ROI_SIDE * ROI_SIDE]).expect("the right number of pixels");
-        let error = FilterEmbedder.embed(&flat).expect_err("must be refused");
+        let error = embedder().embed(&flat).expect_err("must be refused");
         assert!(matches!(error, EmbeddingError::Featureless { contrast } if contrast < 0.01), "{error:?}");
         assert!(error.to_string().contains("shows no lines"));
     }
 
     #[test]
     fn core_has_a_calibration_for_this_model() {
-        assert!(volar_core::score::ScoreModel::for_model(&FilterEmbedder.model()).is_ok());
+        assert!(volar_core::score::ScoreModel::for_model(&embedder().model()).is_ok());
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::blob::Blob;
 use crate::contour::Contour;
-use crate::digits::Digit;
 use crate::guidance::Guidance;
 use crate::parameters::{CLOSE_RADIUS, CONTRAST_MIN, FAR_RADIUS, LONG_REACH, SHARPNESS_MIN, WRIST_AT_EDGE};
 use crate::quality::sharpness;
@@ -15,11 +14,11 @@ pub(crate) fn no_open_hand(
     segmented: &Segmented,
     blob: &Blob,
     contour: &Contour,
-    digits: &[Digit],
+    digits: usize,
 ) -> Option<Guidance> {
     if segmented.skin - segmented.background < CONTRAST_MIN {
         // Uneven darkness has no fingers.
-        return (digits.len() >= 2).then_some(Guidance::TooDark);
+        return (digits >= 2).then_some(Guidance::TooDark);
     }
     let shorter = working.width().min(working.height()) as f32;
     let radius = blob.radius / shorter;
@@ -28,7 +27,7 @@ pub(crate) fn no_open_hand(
         (blob.edge_length() > WRIST_AT_EDGE * blob.radius, Guidance::Centre),
         (radius < FAR_RADIUS, Guidance::Closer),
         (sharpness(working, contour) < SHARPNESS_MIN, Guidance::HoldStill),
-        (!digits.is_empty() || blob.inner_reach() > LONG_REACH * blob.radius, Guidance::FingersApart),
+        (digits > 0 || blob.inner_reach() > LONG_REACH * blob.radius, Guidance::FingersApart),
         (true, Guidance::NotAHand),
     ];
     faults.into_iter().find_map(|(is_so, reason)| is_so.then_some(reason))

@@ -87,11 +87,6 @@ impl LineResponses {
         Self(cells)
     }
 
-    /// The responses, cell by cell.
-    pub(crate) fn cells(&self) -> &[[f32; ORIENTATIONS as usize]] {
-        &self.0
-    }
-
     /// The orientation that wins each cell; the lowest where two are equal.
     ///
     /// A cell without any response, deep in the background, gets one drawn from all the others: were it always the

@@ -27,15 +27,10 @@ pub(crate) const GAP_SHARE: f32 = 0.22;
 /// Pixels this many times as bright as skin are lamps, windows and reflections.
 pub(crate) const GLARE_RATIO: f32 = 1.9;
 
-// Hands among what is bright.
+// What is bright, where no hand is found and a person must be told why.
 
 /// Least inscribed radius of a hand, as a share of the picture's shortest side.
 pub(crate) const BLOB_RADIUS_MIN: f32 = 0.05;
-/// A second region of at least this share of the largest one's radius may be a second hand.
-pub(crate) const SECOND_HAND_RADIUS: f32 = 0.55;
-/// Digits that make a second region a hand.
-pub(crate) const SECOND_HAND_DIGITS: usize = 3;
-
 // Digits: what an opening by a disc removes. Fingers are .2 to .3 of the palm's radius in half-width, wrists .6.
 
 /// Radius of the disc.
@@ -44,8 +39,6 @@ pub(crate) const OPENING_RADIUS: f32 = 0.42;
 pub(crate) const DIGIT_LENGTH_MIN: f32 = 0.5;
 /// Least length of a digit in widths.
 pub(crate) const DIGIT_SLENDERNESS_MIN: f32 = 1.1;
-/// Most digits that one hand and clutter at its wrist yield.
-pub(crate) const DIGITS_MAX: usize = 8;
 /// Smoothing of contours, standard deviation in contour points.
 pub(crate) const CONTOUR_SIGMA: f32 = 2.0;
 
@@ -60,46 +53,31 @@ pub(crate) const SQUARE_GAP: f32 = 0.2;
 pub(crate) const CENTRE_WEIGHT: f32 = 0.25;
 /// How much the middle-ring valley, beside the middle of the other two, says where the square's middle is.
 pub(crate) const MIDDLE_VALLEY_WEIGHT: f32 = 0.5;
-/// Where below the valley line the palm's breadth is taken, in inscribed radii: below the skin between the fingers,
-/// above that of the thumb.
-pub(crate) const BREADTH_LEVELS: [f32; 5] = [0.4, 0.45, 0.5, 0.55, 0.6];
-/// How far below the valley line the palm's centre may lie, in valley lines.
-pub(crate) const PALM_REACH: f32 = 2.0;
-/// Depth below the tangent at which a valley's two sides give its middle, in valley lines.
-pub(crate) const VALLEY_DEPTH: f32 = 0.08;
+// Hands, found by networks (`models/`). The limits come from made-up frames: see training/RESULTS.md.
 
-/// A proportion of hands, in valley lines from the index-middle valley: mean and standard deviation.
-pub(crate) struct Proportion {
-    pub(crate) mean: f32,
-    pub(crate) deviation: f32,
-}
-
-const fn about(mean: f32, deviation: f32) -> Proportion {
-    Proportion { mean, deviation }
-}
-
-/// What an open hand looks like in its own frame (x towards the little finger, y towards the wrist, in valley lines of
-/// about 42 mm): means of `volar-synth`'s hands, which follow the anatomy above (n = 80), moved half-way towards a
-/// thinner palm and fingers spread wider where hands differ most. Deviations are generous: they must hold for every
-/// hand, tilt and spread, and need only tell a hand from what is none.
-pub(crate) const PROPORTIONS: [Proportion; 14] = [
-    about(1.1, 0.2),   // valley line, in inscribed radii
-    about(0.6, 0.2),   // palm centre, x
-    about(1.15, 0.3),  // palm centre, y
-    about(-0.3, 0.25), // thumb-index valley, x
-    about(0.95, 0.25), // thumb-index valley, y
-    about(0.5, 0.08),  // middle-ring valley, x
-    about(-0.1, 0.1),  // middle-ring valley, y
-    about(-1.3, 0.35), // thumb's tip, x
-    about(0.65, 0.4),  // thumb's tip, y
-    about(-1.2, 0.3),  // index finger's tip, y
-    about(-1.6, 0.3),  // middle finger's tip, y
-    about(-1.45, 0.3), // ring finger's tip, y
-    about(1.3, 0.3),   // little finger's tip, x
-    about(-1.0, 0.25), // little finger's tip, y
-];
-/// Greatest mean square deviation of a hand from [`PROPORTIONS`].
-pub(crate) const FIT_MAX: f32 = 3.0;
+/// A place where a palm is less likely is not looked at closely. Low: the second network decides.
+pub(crate) const CANDIDATE_MIN: f32 = 0.12;
+/// Most places that are.
+pub(crate) const CANDIDATES_MAX: usize = 3;
+/// A place where a second palm is less likely is not looked at.
+pub(crate) const SECOND_CHANCE_MIN: f32 = 0.3;
+/// Least chance of a palm at the first look, which may be askew.
+pub(crate) const FIRST_CHANCE_MIN: f32 = 0.2;
+/// A first look that says less may have been from the wrong side.
+pub(crate) const ASKEW_CHANCE: f32 = 0.5;
+/// Looks at a palm: a second one at least, because the first is wherever the finder said; one more if it needs it.
+pub(crate) const LOOKS_MIN: u32 = 2;
+/// See [`LOOKS_MIN`].
+pub(crate) const LOOKS_MAX: u32 = 3;
+/// Least chance of a palm at the last look.
+pub(crate) const PALM_CHANCE_MIN: f32 = 0.94;
+/// Greatest error that the network expects of its worst landmark, in sides of the palm square.
+pub(crate) const LANDMARK_ERROR_MAX: f32 = 0.15;
+/// Greatest mean distance between the seen corners of the palm square and the placed ones, in sides.
+pub(crate) const AGREEMENT_MAX: f32 = 0.12;
+/// Finger tips from the palm square's corner at the fingers on the little finger's side, in sides towards the thumb
+/// and towards the wrist: index, middle, ring, little. Nine tenths of the mean of `volar-synth`'s hands' lengths.
+pub(crate) const TIPS: [(f32, f32); 4] = [(1.0, -0.84), (0.67, -1.08), (0.33, -0.99), (-0.03, -0.72)];
 
 // Quality. `volar-synth` renders what must be refused; the limits lie between it and good presentations.
 
@@ -107,14 +85,20 @@ pub(crate) const FIT_MAX: f32 = 3.0;
 pub(crate) const CLIPPED: u8 = 250;
 /// More of the palm than this clipped is too bright.
 pub(crate) const BRIGHT_CLIPPED: f32 = 0.3;
-/// Skin less than this many grey levels above the background is too dark.
+/// A palm darker than this is too dark.
+pub(crate) const PALM_GREY_MIN: f32 = 27.0;
+/// Skin less than this many grey levels above the background is too dark to tell whether it is a hand.
 pub(crate) const CONTRAST_MIN: f32 = 14.0;
 /// Palm squares smaller than this share of the frame's shorter side are too far.
 pub(crate) const SIDE_SHARE_MIN: f32 = 0.165;
-/// Larger ones are too close.
-pub(crate) const SIDE_SHARE_MAX: f32 = 0.7;
+/// Larger ones are too close: a hand is three squares long, and the frame's longer side must hold it.
+pub(crate) const SIDE_SHARE_MAX: f32 = 0.42;
 /// Palm squares of fewer pixels have lost the creases: 2.5 pixels of the region of interest from each.
 pub(crate) const SIDE_PIXELS_MIN: f32 = 51.0;
+/// Palm squares that reach further out of the frame, in sides, are off centre: an edge's blur, and no crease lost.
+pub(crate) const SQUARE_OUTSIDE_MAX: f32 = 0.02;
+/// The same where nobody can be told: a recorded picture may lack a strip of palm.
+pub(crate) const SQUARE_OUTSIDE_ANYHOW: f32 = 0.1;
 /// More finger tips than this outside the frame are too close; two are lost when a large hand is a little askew.
 pub(crate) const TIPS_CUT_MAX: usize = 2;
 /// Distance from the contour at which grey is that of skin and background, in working pixels.
@@ -125,9 +109,18 @@ pub(crate) const EDGE_DIRECTIONS: usize = 6;
 pub(crate) const EDGES_MIN: usize = 12;
 /// Hands with edges less sudden move.
 pub(crate) const SHARPNESS_MIN: f32 = 0.3;
-/// Hands that fit average proportions worse are tilted.
-pub(crate) const MISFIT_MAX: f32 = 1.1;
-/// Least share of the palm square's edge on the hand; a spread thumb leaves a gap.
+/// The valley line of a palm that faces the sensor with its fingers apart, in distances from there to the palm's centre.
+pub(crate) const OPEN_RATIO: f32 = 0.88;
+/// Valley lines shorter than this, in usual ones, are those of palms turned by 35 degrees or more about their length. Of
+/// 40 people's good presentations all reach .86; of turned palms and closed fingers four in five stay below .82.
+pub(crate) const OPENNESS_MIN: f32 = 0.82;
+/// Shorter than this they are those of closed fingers, where fewer than five digits are to be seen one by one.
+pub(crate) const OPENNESS_TOUCHING: f32 = 0.88;
+/// Longer ones are those of palms turned about their breadth.
+pub(crate) const OPENNESS_MAX: f32 = 1.3;
+/// Digits of a hand whose fingers are apart.
+pub(crate) const DIGITS: usize = 5;
+/// Least share of the palm square's edge on a bright region, for that region to be the hand.
 pub(crate) const ON_HAND_MIN: f32 = 0.6;
 /// Greatest change of light across the palm.
 pub(crate) const GRADIENT_MAX: f32 = 1.2;
@@ -148,22 +141,22 @@ impl Mark {
 /// How each property is marked.
 pub(crate) struct Marks {
     pub(crate) side_pixels: Mark,
-    pub(crate) contrast: Mark,
+    pub(crate) light: Mark,
     pub(crate) clipped: Mark,
     pub(crate) gradient: Mark,
     pub(crate) sharpness: Mark,
-    pub(crate) misfit: Mark,
-    pub(crate) on_hand: Mark,
+    pub(crate) openness: Mark,
+    pub(crate) certainty: Mark,
 }
 
 pub(crate) const MARKS: Marks = Marks {
     side_pixels: Mark { useless: 30.0, best: 140.0 },
-    contrast: Mark { useless: 5.0, best: 50.0 },
+    light: Mark { useless: 12.0, best: 60.0 },
     clipped: Mark { useless: 0.5, best: 0.0 },
     gradient: Mark { useless: 1.6, best: 0.2 },
     sharpness: Mark { useless: 0.15, best: 0.6 },
-    misfit: Mark { useless: 1.5, best: 0.3 },
-    on_hand: Mark { useless: 0.3, best: 0.95 },
+    openness: Mark { useless: 0.5, best: 0.88 },
+    certainty: Mark { useless: 0.2, best: 0.07 },
 };
 
 // What is there when no open hand is.

@@ -4,18 +4,17 @@
 //! quality is their geometric mean, so that one bad property spoils it; guidance names the worst that a person can
 //! change.
 
-use crate::blob::Blob;
 use crate::contour::Contour;
 use crate::guidance::Guidance;
-use crate::layout::Layout;
+use crate::landmarks::Landmarks;
 use crate::outline::Point;
 use crate::parameters::{
-    BRIGHT_CLIPPED, CLIPPED, CONTRAST_MIN, EDGE_DIRECTIONS, EDGE_REACH, EDGES_MIN, GRADIENT_MAX, MARKS, MISFIT_MAX,
-    ON_HAND_MIN, SHARPNESS_MIN, SIDE_PIXELS_MIN, SIDE_SHARE_MAX, SIDE_SHARE_MIN, TIPS_CUT_MAX,
+    BRIGHT_CLIPPED, CLIPPED, CONTRAST_MIN, DIGITS, EDGE_DIRECTIONS, EDGE_REACH, EDGES_MIN, GRADIENT_MAX, MARKS,
+    OPENNESS_MAX, OPENNESS_MIN, OPENNESS_TOUCHING, PALM_GREY_MIN, SHARPNESS_MIN, SIDE_PIXELS_MIN, SIDE_SHARE_MAX,
+    SIDE_SHARE_MIN, SQUARE_OUTSIDE_ANYHOW, SQUARE_OUTSIDE_MAX, TIPS, TIPS_CUT_MAX,
 };
 use crate::raster::Raster;
 use crate::roi::{PALM_SIDE, ROI_MARGIN, RegionOfInterest};
-use crate::segment::Segmented;
 use crate::square::Square;
 
 /// What was measured of a capture.
@@ -25,70 +24,76 @@ pub(crate) struct Measures {
     pub(crate) side_pixels: f32,
     /// The same as a share of the frame's shorter side.
     pub(crate) side_share: f32,
-    /// Share of the palm square's edge that lies on the hand.
-    pub(crate) on_hand: f32,
-    /// Whether all four corners lie in the frame.
-    pub(crate) in_frame: bool,
-    /// Finger tips at the frame's edge.
+    /// How far the palm square reaches out of the frame, in sides.
+    pub(crate) outside: f32,
+    /// Finger tips outside the frame.
     pub(crate) tips_cut: usize,
-    /// Skin above background in grey levels.
-    pub(crate) contrast: f32,
+    /// Median grey of the palm.
+    pub(crate) light: f32,
     /// Share of the palm that is as bright as the sensor can tell.
     pub(crate) clipped: f32,
     /// Change of light from one side of the palm to the other, as a share of the light.
     pub(crate) gradient: f32,
     /// How sudden the hand's edge is, 0 (smeared) to 1; where it is least so.
     pub(crate) sharpness: f32,
-    /// Deviation from average proportions.
-    pub(crate) misfit: f32,
+    /// Length of the valley line, 1 for an average palm that faces the sensor with its fingers apart.
+    pub(crate) openness: f32,
+    /// Digits that the hand's edge shows; `None` where it cannot be seen.
+    pub(crate) digits: Option<usize>,
+    /// Error of the worst landmark that is to be expected, in sides.
+    pub(crate) error: f32,
 }
 
-/// Measures a capture in the working picture; the frame is `scale` times as large.
-#[expect(clippy::too_many_arguments, reason = "every step's result says something about the quality")]
+/// Measures a capture in the frame's own pixels. `sharpness` and `digits` are those of the hand's edge.
 pub(crate) fn measure(
-    working: &Raster,
-    segmented: &Segmented,
-    blob: &Blob,
-    contour: &Contour,
-    layout: &Layout,
+    (width, height): (f32, f32),
+    landmarks: &Landmarks,
     square: &Square,
-    scale: f32,
     region: &RegionOfInterest,
+    sharpness: f32,
+    digits: Option<usize>,
 ) -> Measures {
-    let (width, height) = (working.width() as f32, working.height() as f32);
-    let edge = (0..64).map(|i| {
-        let along = (i % 16) as f32 / 16.0;
-        [square.at(along, 0.0), square.at(1.0, along), square.at(1.0 - along, 1.0), square.at(0.0, 1.0 - along)][i / 16]
-    });
-    let in_frame = |p: &Point| p.x >= 0.0 && p.y >= 0.0 && p.x <= width - 1.0 && p.y <= height - 1.0;
-    let cut = |p: &&Point| p.x < 3.0 || p.y < 3.0 || p.x > width - 4.0 || p.y > height - 4.0;
+    let beyond = |p: Point| (-p.x).max(-p.y).max(p.x - (width - 1.0)).max(p.y - (height - 1.0));
+    let tips = TIPS.map(|(right, down)| square.at(right, down));
     Measures {
-        side_pixels: square.side() * scale,
+        side_pixels: square.side(),
         side_share: square.side() / width.min(height),
-        on_hand: edge.filter(|&point| blob.contains(point)).count() as f32 / 64.0,
-        in_frame: square.corners().iter().all(in_frame),
-        tips_cut: layout.tips.iter().filter(cut).count(),
-        contrast: segmented.skin - segmented.background,
+        outside: square.corners().map(beyond).into_iter().fold(0.0, f32::max) / square.side(),
+        tips_cut: tips.into_iter().filter(|&tip| beyond(tip) > 0.0).count(),
+        light: median(region),
         clipped: clipped(region),
         gradient: gradient(region),
-        sharpness: sharpness(working, contour),
-        misfit: layout.misfit,
+        sharpness,
+        openness: landmarks.openness(),
+        digits,
+        error: landmarks.error,
     }
 }
 
 impl Measures {
-    /// What a person should change, the most basic first; `None` if the capture will do.
-    pub(crate) fn guidance(&self) -> Option<Guidance> {
+    /// What a person should change, the most basic first; `None` if the capture will do. Where nobody is `guided`, any
+    /// palm that is in the frame will.
+    pub(crate) fn guidance(&self, guided: bool) -> Option<Guidance> {
+        if !guided {
+            return (self.outside > SQUARE_OUTSIDE_ANYHOW).then_some(Guidance::Centre);
+        }
+        // A palm turned about its length looks like one with closed fingers, but shows all five.
+        let touching = self.digits.is_none_or(|digits| digits < DIGITS);
         let faults = [
-            (self.contrast < CONTRAST_MIN, Guidance::TooDark),
+            (self.light < PALM_GREY_MIN, Guidance::TooDark),
             (self.clipped > BRIGHT_CLIPPED, Guidance::TooBright),
             (self.side_share > SIDE_SHARE_MAX || self.tips_cut > TIPS_CUT_MAX, Guidance::Further),
-            (!self.in_frame, Guidance::Centre),
+            (self.outside > SQUARE_OUTSIDE_MAX, Guidance::Centre),
             (self.side_share < SIDE_SHARE_MIN || self.side_pixels < SIDE_PIXELS_MIN, Guidance::Closer),
             (self.sharpness < SHARPNESS_MIN, Guidance::HoldStill),
-            (self.misfit > MISFIT_MAX || self.on_hand < ON_HAND_MIN || self.gradient > GRADIENT_MAX, Guidance::Flatter),
+            (touching && self.openness < OPENNESS_TOUCHING, Guidance::FingersApart),
+            (!self.is_flat(), Guidance::Flatter),
         ];
         faults.into_iter().find_map(|(is_so, reason)| is_so.then_some(reason))
+    }
+
+    fn is_flat(&self) -> bool {
+        (OPENNESS_MIN..=OPENNESS_MAX).contains(&self.openness) && self.gradient <= GRADIENT_MAX
     }
 
     /// Quality, 0 to 100.
@@ -108,12 +113,12 @@ impl Measures {
     fn marks(&self) -> [(f32, Guidance); 7] {
         [
             (MARKS.side_pixels.of(self.side_pixels), Guidance::Closer),
-            (MARKS.contrast.of(self.contrast), Guidance::TooDark),
+            (MARKS.light.of(self.light), Guidance::TooDark),
             (MARKS.clipped.of(self.clipped), Guidance::TooBright),
             (MARKS.gradient.of(self.gradient), Guidance::Flatter),
             (MARKS.sharpness.of(self.sharpness), Guidance::HoldStill),
-            (MARKS.misfit.of(self.misfit), Guidance::Flatter),
-            (MARKS.on_hand.of(self.on_hand), Guidance::Flatter),
+            (MARKS.openness.of(self.openness.min(1.0 / self.openness)), Guidance::FingersApart),
+            (MARKS.certainty.of(self.error), Guidance::Flatter),
         ]
     }
 }
@@ -164,6 +169,12 @@ fn palm(region: &RegionOfInterest) -> impl Iterator<Item = (f32, f32, u8)> {
         let (row, column) = (i / PALM_SIDE, i % PALM_SIDE);
         (row as f32, column as f32, region.pixel(row + ROI_MARGIN, column + ROI_MARGIN))
     })
+}
+
+fn median(region: &RegionOfInterest) -> f32 {
+    let mut greys: Vec<u8> = palm(region).map(|(_, _, pixel)| pixel).collect();
+    let middle = greys.len() / 2;
+    f32::from(*greys.select_nth_unstable(middle).1)
 }
 
 fn clipped(region: &RegionOfInterest) -> f32 {

@@ -8,6 +8,8 @@ use opencv::imgproc;
 use opencv::prelude::*;
 
 use crate::frame::Frame;
+use crate::outline::Point;
+use crate::square::scaled;
 
 /// A continuous 8-bit picture of one channel.
 pub(crate) struct Raster(Mat);
@@ -79,6 +81,37 @@ impl Raster {
         }
         let scaled = |length: u32| ((length * side + longest / 2) / longest).max(1);
         self.resized(scaled(self.width()), scaled(self.height()))
+    }
+
+    /// A square of `side` x `side` pixels, each at the place that `place` gives it and `step` from the next; `None`
+    /// outside the picture.
+    pub(crate) fn sampled(&self, step: f32, side: usize, place: impl Fn(Point) -> Point) -> Vec<Option<f32>> {
+        // What is much finer than the square's pixels would alias, so it is shrunk first.
+        let ratio = (1.0 / step.max(f32::EPSILON)).min(1.0);
+        let shrunk;
+        let (picture, scale) = if ratio < 0.6 {
+            let shorter = |length: u32| ((length as f32 * ratio).round() as u32).max(1);
+            shrunk = self.resized(shorter(self.width()), shorter(self.height()));
+            (&shrunk, shrunk.width() as f32 / self.width() as f32)
+        } else {
+            (self, 1.0)
+        };
+        let (width, height, bytes) = (picture.width() as usize, picture.height() as usize, picture.bytes());
+        let sample = |at: Point| {
+            let at = scaled(at, scale);
+            let inside = at.x > -0.5 && at.y > -0.5 && at.x < width as f32 - 0.5 && at.y < height as f32 - 0.5;
+            inside.then(|| {
+                let (x, y) = (at.x.clamp(0.0, width as f32 - 1.0), at.y.clamp(0.0, height as f32 - 1.0));
+                let (column, row) = (x as usize, y as usize);
+                let (right, down) = (x - column as f32, y - row as f32);
+                let grey =
+                    |row: usize, column: usize| f32::from(bytes[row.min(height - 1) * width + column.min(width - 1)]);
+                let upper = grey(row, column) * (1.0 - right) + grey(row, column + 1) * right;
+                let lower = grey(row + 1, column) * (1.0 - right) + grey(row + 1, column + 1) * right;
+                upper * (1.0 - down) + lower * down
+            })
+        };
+        (0..side * side).map(|i| sample(place(Point::new((i % side) as f32, (i / side) as f32)))).collect()
     }
 
     /// Weighted mean of each pixel's 3 x 3 surroundings.

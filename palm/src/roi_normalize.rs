@@ -5,7 +5,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::embedding::EmbeddingError;
 use crate::roi::{PALM_SIDE, ROI_MARGIN, ROI_SIDE, RegionOfInterest};
 use crate::template_parameters::{
-    BACKGROUND_REACH, BACKGROUND_SHARE, CLIP, CONTRAST_FLOOR, CONTRAST_MIN, CONTRAST_SIGMA, HALF_SIDE, MEAN_SIGMA,
+    BACKGROUND_REACH, BACKGROUND_SHARE, CLIP, CONTRAST_FLOOR, CONTRAST_MIN, CONTRAST_SHARE, HALF_SIDE, MEAN_SHARE,
     SKIN_SHARE_MIN,
 };
 
@@ -29,7 +29,7 @@ impl NormalizedRoi {
 pub fn normalize(roi: &RegionOfInterest) -> Result<NormalizedRoi, EmbeddingError> {
     let skin = skin(roi)?;
     let mut detail = Zeroizing::new(roi.pixels().iter().map(|&pixel| f32::from(pixel)).collect::<Vec<f32>>());
-    let mean = local_mean(&detail, &skin, MEAN_SIGMA);
+    let mean = local_mean(&detail, &skin, MEAN_SHARE);
     for ((value, mean), skin) in detail.iter_mut().zip(mean.iter()).zip(skin.iter()) {
         *value = (*value - mean) * skin;
     }
@@ -38,7 +38,7 @@ pub fn normalize(roi: &RegionOfInterest) -> Result<NormalizedRoi, EmbeddingError
     if contrast < CONTRAST_MIN {
         return Err(EmbeddingError::Featureless { contrast });
     }
-    let variance = local_mean(&square, &skin, CONTRAST_SIGMA);
+    let variance = local_mean(&square, &skin, CONTRAST_SHARE);
     for (value, variance) in detail.iter_mut().zip(variance.iter()) {
         *value = (*value / variance.max(0.0).sqrt().max(CONTRAST_FLOOR * contrast)).clamp(-CLIP, CLIP);
     }
@@ -78,8 +78,10 @@ fn median_of_palm(roi: &RegionOfInterest) -> u8 {
     median.expect("all pixels are counted") as u8
 }
 
-/// Gaussian mean of `picture` over skin. A mean varies slowly, so it is worked out at half the size.
-fn local_mean(picture: &[f32], skin: &[f32], sigma: f32) -> Picture {
+/// Gaussian mean of `picture` over skin, its deviation a `share` of the palm square. A mean varies slowly, so it is
+/// worked out at half the size.
+fn local_mean(picture: &[f32], skin: &[f32], share: f32) -> Picture {
+    let sigma = share * PALM_SIDE as f32;
     let on_skin = Zeroizing::new(picture.iter().zip(skin).map(|(value, skin)| value * skin).collect::<Vec<f32>>());
     let sum = blurred(&halved(&on_skin), sigma / 2.0);
     let weight = blurred(&halved(skin), sigma / 2.0);

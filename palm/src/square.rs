@@ -3,9 +3,8 @@
 use opencv::core::{self, Mat, Scalar, Size};
 use opencv::imgproc;
 
-use crate::layout::Layout;
+use crate::landmarks::Landmarks;
 use crate::outline::Point;
-use crate::palm_size::PalmSize;
 use crate::parameters::{CENTRE_WEIGHT, MIDDLE_VALLEY_WEIGHT, SQUARE_GAP, SQUARE_SIDE};
 use crate::raster::Raster;
 use crate::roi::{PALM_SIDE, ROI_MARGIN, ROI_SIDE, RegionOfInterest};
@@ -22,18 +21,22 @@ pub(crate) struct Square {
 }
 
 impl Square {
-    /// The square below a hand's valley line.
-    pub(crate) fn below(layout: &Layout, palm: &PalmSize) -> Self {
-        let [_, index_middle, middle_ring, ring_little] = layout.valleys;
-        let to_centre = (palm.centre - middle_ring).unit();
-        let wrist = (layout.wrist * (1.0 - CENTRE_WEIGHT) + to_centre * CENTRE_WEIGHT).unit();
+    /// The square below a hand's valley line: as large as the landmarks say, placed and turned by the valleys.
+    pub(crate) fn below(landmarks: &Landmarks) -> Self {
+        let [index_middle, middle_ring, ring_little] = landmarks.valleys;
+        let side = landmarks.side();
+        let line_across = (ring_little - index_middle).unit();
+        let normal = line_across.turned();
+        let line_wrist = if normal.dot(landmarks.centre - index_middle) >= 0.0 { normal } else { normal * -1.0 };
+        let to_centre = (landmarks.centre - middle_ring).unit();
+        let wrist = (line_wrist * (1.0 - CENTRE_WEIGHT) + to_centre * CENTRE_WEIGHT).unit();
         let turned = wrist.turned();
-        let thumb = if turned.dot(layout.across) < 0.0 { turned } else { turned * -1.0 };
+        let thumb = if turned.dot(line_across) < 0.0 { turned } else { turned * -1.0 };
 
         let line_middle = index_middle.middle(ring_little);
         let aside = thumb.dot(middle_ring - line_middle) * MIDDLE_VALLEY_WEIGHT;
-        let middle = line_middle + thumb * aside + wrist * (SQUARE_GAP * palm.unit);
-        let (across, down) = (thumb * (SQUARE_SIDE * palm.unit), wrist * (SQUARE_SIDE * palm.unit));
+        let middle = line_middle + thumb * aside + wrist * (SQUARE_GAP / SQUARE_SIDE * side);
+        let (across, down) = (thumb * side, wrist * side);
         Self { corner: middle - across * 0.5, across, down }
     }
 

@@ -5,13 +5,13 @@ use crate::roi::{PALM_SIDE, ROI_SIDE};
 use volar_core::template::{CODE_SHIFT, CODE_SIDE, FIELD_SIDE, ROTATIONS_MAX};
 
 /// The extractor's name: anything below that changes what a template says changes this too.
-pub(crate) const MODEL: &str = "oriented-filters-1";
+pub(crate) const MODEL: &str = "palm-lines-1";
 
-/// Standard deviation of the Gaussian whose mean is taken away: 6 % of the palm square, three times the width of a
-/// principal line.
-pub(crate) const MEAN_SIGMA: f32 = 0.06 * PALM_SIDE as f32;
-/// Standard deviation of the Gaussian over which the contrast is brought to one: 9 % of the palm square.
-pub(crate) const CONTRAST_SIGMA: f32 = 0.09 * PALM_SIDE as f32;
+/// Standard deviation of the Gaussian whose mean is taken away, as a share of the palm square: three times the width of
+/// a principal line.
+pub(crate) const MEAN_SHARE: f32 = 0.06;
+/// Standard deviation of the Gaussian over which the contrast is brought to one, as a share of the palm square.
+pub(crate) const CONTRAST_SHARE: f32 = 0.09;
 /// Local contrast counts as at least this share of the whole region's, so that noise on smooth skin stays small.
 pub(crate) const CONTRAST_FLOOR: f32 = 0.25;
 /// Normalised values end here: a highlight weighs no more than a deep crease.
@@ -40,13 +40,6 @@ pub(crate) const ENVELOPE_SIGMA: f32 = 3.0;
 pub(crate) const FILTER_SIDE: usize = 18;
 /// Turns of a probe's region that give its orientation fields, in degrees. The first is the reference's.
 pub(crate) const ROTATIONS_DEGREES: [f32; 5] = [0.0, -4.0, 4.0, -8.0, 8.0];
-
-/// Means along each side of the region that the embedding is made of.
-pub(crate) const POOL_SIDE: usize = 9;
-/// Standard deviation of those means in orientation cells: 7 pixels, 5.6 % of the palm square.
-pub(crate) const POOL_SIGMA: f32 = 1.8;
-/// Added to the squared length of a cell's responses: below it a cell shows nothing but noise.
-pub(crate) const RESPONSE_FLOOR: f32 = 1.0;
 
 const _: () = {
     assert!(HALF_SIDE == FIELD_SIDE * CELL_STEP, "cells tile the region of interest");

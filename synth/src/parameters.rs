@@ -102,6 +102,10 @@ pub(crate) const PALM_SKIN: ((f32, f32), (f32, f32)) = ((-56.0, -66.0), (60.0, 8
 
 /// Rounding of the webs between fingers.
 pub(crate) const WEB_ROUNDING_MM: f32 = 3.0;
+/// Angle between two fingers at which the valley between them shows down to the web, in degrees.
+pub(crate) const APART_DEGREES: f32 = 18.0;
+/// Millimetres from its place between fingers apart up to which a valley counts as seen. Further off, fingers touch.
+pub(crate) const WEB_MISS_MM: f32 = 1.0;
 /// Where the wrist begins.
 pub(crate) const WRIST_Y: f32 = 60.0;
 /// Middle of the hand's length, which the presentation's offset places.

@@ -2,7 +2,7 @@
 
 use crate::anatomy::{Anatomy, Finger};
 use crate::math::Point;
-use crate::parameters::{PALM_ROUNDING, WEB_ROUNDING_MM, WRIST_Y};
+use crate::parameters::{APART_DEGREES, PALM_ROUNDING, WEB_MISS_MM, WEB_ROUNDING_MM, WRIST_Y};
 use crate::presentation::Presentation;
 
 /// An anatomy with its fingers set.
@@ -17,6 +17,12 @@ pub(crate) struct Pose<'a> {
 pub(crate) struct FingerPlace {
     pub(crate) along: f32,
     pub(crate) across: f32,
+}
+
+/// Where two fingers meet.
+struct Web {
+    middle: Point,
+    outwards: Point,
 }
 
 impl<'a> Pose<'a> {
@@ -102,16 +108,28 @@ impl<'a> Pose<'a> {
         std::array::from_fn(|gap| self.valley(gap))
     }
 
-    /// The outline's deepest point between fingers `gap` and `gap + 1`; where the webs meet if no gap is open.
+    /// The outline's deepest point between fingers `gap` and `gap + 1`. Where they touch, it lies where it would if they
+    /// parted: at their web, and not where the outline first shows a gap.
     pub(crate) fn valley(&self, gap: usize) -> Point {
-        let web = |i: usize| {
-            let finger = &self.anatomy.fingers[i];
-            // The thumb parts from the palm at its middle joint.
-            let along = if i == 0 { finger.stations[2] } else { finger.stations[1] };
-            finger.joint + self.headings[i] * along
-        };
-        let middle = web(gap).mix(web(gap + 1), 0.5);
-        let outwards = (self.headings[gap] + self.headings[gap + 1]).unit();
+        let here = self.web(gap);
+        let seen = self.deepest(gap);
+        if gap == 0 {
+            return seen.unwrap_or(here.middle);
+        }
+        let apart = self.apart(gap);
+        let there = apart.web(gap);
+        let at_web = apart.deepest(gap).map_or(here.middle, |deepest| {
+            let off = deepest - there.middle;
+            here.middle
+                + here.outwards * off.dot(there.outwards)
+                + here.outwards.quarter_turn() * off.dot(there.outwards.quarter_turn())
+        });
+        seen.filter(|&seen| (seen - at_web).length() <= WEB_MISS_MM).unwrap_or(at_web)
+    }
+
+    /// The outline's deepest point between two fingers, seen from between their tips; none if no gap is open.
+    fn deepest(&self, gap: usize) -> Option<Point> {
+        let Web { middle, outwards } = self.web(gap);
         let aside = outwards.quarter_turn();
         let (outset, reach) = if gap == 0 { (30.0, 22) } else { (22.0, 12) };
         let depth = |p: Point| -(p - middle).dot(outwards);
@@ -121,7 +139,29 @@ impl<'a> Pose<'a> {
                 Some(old) if depth(old) >= depth(p) => Some(old),
                 _ => Some(p),
             })
-            .unwrap_or(middle)
+    }
+
+    fn web(&self, gap: usize) -> Web {
+        let root = |i: usize| {
+            let finger = &self.anatomy.fingers[i];
+            // The thumb parts from the palm at its middle joint.
+            let along = if i == 0 { finger.stations[2] } else { finger.stations[1] };
+            finger.joint + self.headings[i] * along
+        };
+        let outwards = (self.headings[gap] + self.headings[gap + 1]).unit();
+        Web { middle: root(gap).mix(root(gap + 1), 0.5), outwards }
+    }
+
+    /// The same hand with fingers `gap` and `gap + 1` at least [`APART_DEGREES`] apart.
+    fn apart(&self, gap: usize) -> Self {
+        let [one, other] = [self.headings[gap], self.headings[gap + 1]];
+        let side = (self.anatomy.fingers[gap].spread_degrees - self.anatomy.fingers[gap + 1].spread_degrees).signum();
+        let between = side * one.dot(other.quarter_turn()).atan2(one.dot(other)).to_degrees();
+        let turn = side * 0.5 * (APART_DEGREES - between).max(0.0).to_radians();
+        let mut headings = self.headings;
+        headings[gap] = one.turned(turn);
+        headings[gap + 1] = other.turned(-turn);
+        Self { anatomy: self.anatomy, headings }
     }
 
     /// The first point of the outline from `start` in direction `heading`; none if `start` is inside.
@@ -146,4 +186,33 @@ impl<'a> Pose<'a> {
 fn smooth_least(a: f32, b: f32, rounding: f32) -> f32 {
     let near = (1.0 - (a - b).abs() / rounding).max(0.0);
     a.min(b) - near * near * rounding * 0.25
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn valleys_stay_where_they_are_as_fingers_close() {
+        for person in 0..12 {
+            let anatomy = Anatomy::of(person);
+            let valleys = |step: i32| {
+                let spread = step as f32 * 0.02;
+                let closed = (-spread).max(0.0);
+                let together = [0.0, -4.0, 0.0, 4.0, 9.0].map(|degrees| degrees * closed);
+                let presentation = Presentation { spread, finger_degrees: together, ..Presentation::sample(1) };
+                Pose::new(&anatomy, &presentation).valleys()
+            };
+            for gap in 1..4 {
+                let places: Vec<Point> = (-35..65).map(|step| valleys(step)[gap]).collect();
+                let furthest = places.windows(2).map(|pair| (pair[1] - pair[0]).length()).fold(0.0, f32::max);
+                let range = (places[0] - places[99]).length();
+                // The floor of a wide valley is flat: its deepest point wanders there.
+                assert!(
+                    furthest < 5.0 && range < 12.0,
+                    "person {person}, gap {gap}: {furthest} at once, {range} in all"
+                );
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use volar_core::randomness::{Randomness, SeededRandomness};
 use volar_core::score::{ScoreModel, TargetFpir};
 use volar_core::secret::Key;
 use volar_core::template::{Position, Probe, Quality, Reference, Template};
-use volar_palm::embedding::{Embedder, FilterEmbedder};
+use volar_palm::embedding::{Embedder, shipped};
 use volar_palm::orientation::orientation_fields;
 use volar_palm::roi::{ROI_SIDE, RegionOfInterest};
 use volar_synth::{Palm, Presentation};
@@ -42,23 +42,24 @@ impl Scores {
 }
 
 fn palms() -> Vec<Twice> {
+    let embedder = shipped();
     let palm = |number: u64| {
         let palm = Palm::of(FIRST_PERSON + number, Position::Right);
         let view = |sample: u64| {
             let presentation = Presentation::sample(2 * (FIRST_PERSON + number) + sample).aligned();
             let pixels = palm.crop(&presentation, ROI_SIDE).expect("a side that synth renders").pixels;
-            template(&RegionOfInterest::new(pixels).expect("as many pixels as asked for"))
+            template(&*embedder, &RegionOfInterest::new(pixels).expect("as many pixels as asked for"))
         };
         Twice { enrolled: view(0), returned: view(1) }
     };
     (0..PALMS as u64).map(palm).collect()
 }
 
-fn template(region: &RegionOfInterest) -> Template {
+fn template(embedder: &dyn Embedder, region: &RegionOfInterest) -> Template {
     Template {
         position: Position::Right,
         quality: Quality::new(90).expect("in range"),
-        embedding: FilterEmbedder.embed(region).expect("a palm shows lines"),
+        embedding: embedder.embed(region).expect("a palm shows lines"),
         orientations: orientation_fields(region).expect("a palm shows lines"),
     }
 }
@@ -95,7 +96,7 @@ fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
 
 #[test]
 fn one_palm_in_two_galleries_cannot_be_told_from_two_strangers() {
-    let model = ScoreModel::for_model(&FilterEmbedder.model()).expect("calibrated");
+    let model = ScoreModel::for_model(&shipped().model()).expect("calibrated");
     let (palms, randomness) = (palms(), SeededRandomness::new(29));
     let [mut same_key, mut strangers, mut linked, mut unlinked] = std::array::from_fn(|_| Scores::default());
     for (number, palm) in palms.iter().enumerate() {

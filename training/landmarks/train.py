@@ -21,6 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import measure
 from hands import LANDMARK_REACH, LANDMARK_SIDE, POINTS, render
+from kept import load
 from logbook import append
 from model import Finder, Landmarks, finder_loss, landmark_loss
 from stream import Stream
@@ -34,6 +35,7 @@ def arguments():
     parser.add_argument("--pool", type=Path, default="runs/train.bin", help="rendered hands; made if missing")
     parser.add_argument("--held-out", type=Path, default="runs/held-out.bin", help="others, to measure on")
     parser.add_argument("--hands", type=int, default=6_400, help="rendered hands to train on, eight of one palm")
+    parser.add_argument("--begin-with", type=Path, help="a kept ONNX model to go on from")
     parser.add_argument("--pictures", type=int, default=400_000, help="views to see")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=3e-3, help="greatest learning rate")
@@ -96,6 +98,9 @@ def main():
 
     stream = Stream(options.pool, options.what, options.seed + seen, options.batch, options.workers)
     held_out = measure.held_out(options.held_out, options.what, 768)
+    if options.begin_with and seen == 0:
+        load(network, options.begin_with, next(stream)[0])
+        print(json.dumps(getattr(measure, options.what)(network, *held_out)))
     losses, since, started = [], 0, time.time()
     while seen < options.pictures:
         pictures, labels = next(stream)

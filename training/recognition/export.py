@@ -1,7 +1,6 @@
 """Writes a trained network as ONNX, checks it against PyTorch, and keeps a few outputs for the check in Rust."""
 
 import argparse
-import copy
 import hashlib
 import json
 import subprocess
@@ -13,31 +12,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from torch.nn.utils import fusion
 
 from measure import embed
-from model import PalmNet, Residual
-from stream import SIDE, SYNTH, normalize
+from model import PalmNet
+from stream import INPUT_SIDE, SIDE, SYNTH, normalize
 
 DIFFERENCE_MAX = 1e-4
 # Pixels of a region of interest around the palm square, on each side.
-MARGIN = 12
-
-
-def fused(network):
-    """The same function with every normalisation folded into the layer before it."""
-    network = copy.deepcopy(network).eval()
-    for module in list(network.features.modules()):
-        if isinstance(module, torch.nn.Sequential) and isinstance(module[0], torch.nn.Conv2d):
-            module[0], module[1] = fusion.fuse_conv_bn_eval(module[0], module[1]), torch.nn.Identity()
-        if isinstance(module, Residual):
-            module.second, module.norm = fusion.fuse_conv_bn_eval(module.second, module.norm), torch.nn.Identity()
-    network.pool = fusion.fuse_conv_bn_eval(network.pool, network.pool_norm)
-    network.pool_norm = torch.nn.Identity()
-    plain = torch.nn.BatchNorm1d(network.norm.num_features, eps=network.norm.eps).eval()
-    plain.running_mean, plain.running_var = network.norm.running_mean, network.norm.running_var
-    network.linear, network.norm = fusion.fuse_linear_bn_eval(network.linear, plain), torch.nn.Identity()
-    return network
+ROI_MARGIN = 12
 
 
 def made_up_regions(synth):
@@ -46,7 +28,7 @@ def made_up_regions(synth):
         made = [synth, "set", "--kind", "crops", "--people", 2, "--samples", 1, "--seed", 1, "--out", folder]
         subprocess.run([str(word) for word in made], check=True)
         files = sorted(Path(folder).glob("*.png"))
-        squares = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)[MARGIN:-MARGIN, MARGIN:-MARGIN] for file in files]
+        squares = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)[ROI_MARGIN:-ROI_MARGIN, ROI_MARGIN:-ROI_MARGIN] for file in files]
     small = [cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for square in squares]
     return [file.stem for file in files], np.stack([normalize(square)[None] for square in small])
 
@@ -61,9 +43,9 @@ def main():
     network = PalmNet()
     network.load_state_dict(state["network"])
     network.eval()
-    shown = torch.zeros(1, 1, SIDE, SIDE)
+    shown = torch.zeros(1, 1, INPUT_SIDE, INPUT_SIDE)
     torch.onnx.export(
-        fused(network), shown, options.out, opset_version=11, dynamo=False,
+        network, shown, options.out, opset_version=11, dynamo=False,
         input_names=["palm"], output_names=["embedding"],
     )
     onnx.checker.check_model(onnx.load(options.out))
@@ -81,7 +63,7 @@ def main():
         "crops_seen": state["seen"],
         "embeddings": {name: [round(float(x), 7) for x in row] for name, row in zip(names, expected)},
     }
-    options.out.with_suffix(".parity.json").write_text(json.dumps(kept) + "\n")
+    options.out.with_suffix(".json").write_text(json.dumps(kept) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,62 +1,81 @@
-"""The network: a palm square in, 256 numbers out. Their length is taken away outside of it."""
+"""The palm network: line filters of several scales and orientations, their means over parts of the palm, and the
+directions in which palms differ most."""
+
+import math
 
 import torch
 from torch import nn
 
+from stream import INPUT_SIDE
+
 DIMENSIONS = 256
 
+# Wavelengths of the line filters and the deviations of their round envelopes, in pixels of the picture.
+SCALES = ((7.0, 2.6), (12.0, 4.5), (19.0, 6.5))
+ORIENTATIONS = 8
+MAPS = 2 * ORIENTATIONS * len(SCALES)
+# Pixels from one cell to the next, and side of the largest filter.
+STEP, KERNEL = 3, 27
+# Added to the squared length of a cell's responses: below it a cell shows nothing but noise.
+FLOOR = 1.0
+# Means are Gaussian, of this deviation in cells, every third cell.
+POOL_SIGMA, POOL_SIDE, POOL_STEP = 1.8, 11, 3
 
-def convolution(inward, outward, kernel=3, stride=1):
-    return nn.Sequential(
-        nn.Conv2d(inward, outward, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outward),
-        nn.PReLU(outward),
-    )
+
+def line_filters():
+    """Cosines across a line under Gaussian envelopes, without their mean, of length one: dark lines are positive."""
+    at = torch.arange(KERNEL) - (KERNEL - 1) / 2
+    down, right = torch.meshgrid(at, at, indexing="ij")
+    bank = []
+    for wavelength, sigma in SCALES:
+        envelope = torch.exp(-(down**2 + right**2) / (2 * sigma**2))
+        for i in range(ORIENTATIONS):
+            angle = math.pi * i / ORIENTATIONS
+            wave = torch.cos(2 * math.pi * (right * math.sin(angle) + down * math.cos(angle)) / wavelength)
+            line = -envelope * (wave - (wave * envelope).sum() / envelope.sum())
+            bank.append(line / line.norm())
+    return torch.stack(bank)[:, None]
 
 
-class Residual(nn.Module):
-    def __init__(self, channels):
+def gaussian(sigma, side):
+    at = torch.arange(side) - (side - 1) / 2
+    weights = torch.exp(-(at**2) / (2 * sigma**2))
+    weights = torch.outer(weights, weights)
+    return (weights / weights.sum())[None, None]
+
+
+class LineMeans(nn.Module):
+    """How strongly dark lines and bright lines of each scale and orientation run through each part of the palm. Each
+    cell's responses of a scale are divided by their common length, so that a faint wrinkle says as much about its
+    direction as a deep line. Input (n, 1, 120, 120), output (n, 4800)."""
+
+    def __init__(self):
         super().__init__()
-        self.first = convolution(channels, channels)
-        self.second = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
-        self.act = nn.PReLU(channels)
+        filters = line_filters()
+        self.lines = nn.Conv2d(1, len(filters), KERNEL, STEP, bias=False)
+        self.lines.weight.data = filters
+        self.lengths = nn.Conv2d(len(filters), len(filters), 1)
+        groups = torch.kron(torch.eye(len(SCALES)), torch.ones(ORIENTATIONS, ORIENTATIONS))
+        self.lengths.weight.data = groups[:, :, None, None].clone()
+        self.lengths.bias.data.fill_(FLOOR)
+        self.means = nn.Conv2d(MAPS, MAPS, POOL_SIDE, POOL_STEP, POOL_SIDE // 2 - 1, groups=MAPS, bias=False)
+        self.means.weight.data = gaussian(POOL_SIGMA, POOL_SIDE).repeat(MAPS, 1, 1, 1)
+        self.requires_grad_(False)
 
     def forward(self, x):
-        return self.act(x + self.norm(self.second(self.first(x))))
+        lines = self.lines(x)
+        lines = lines / self.lengths(lines * lines).sqrt()
+        return self.means(torch.cat([lines.relu(), (-lines).relu()], 1)).flatten(1)
 
 
 class PalmNet(nn.Module):
-    """Stages of stride 2; `widths` and `blocks` from the second stage on. Input (n, 1, 96, 96)."""
+    """Embeddings, not yet of length one."""
 
-    def __init__(self, stem=8, widths=(32, 64, 128), blocks=(1, 2, 1), side=96):
+    def __init__(self):
         super().__init__()
-        layers = [convolution(1, stem, 5, 2)]
-        inward = stem
-        for width, count in zip(widths, blocks):
-            layers += [convolution(inward, width, 3, 2), *(Residual(width) for _ in range(count))]
-            inward = width
-        self.features = nn.Sequential(*layers)
-        rest = side >> (1 + len(widths))
-        self.pool = nn.Conv2d(inward, inward, rest, groups=inward, bias=False)
-        self.pool_norm = nn.BatchNorm2d(inward)
-        self.linear = nn.Linear(inward, DIMENSIONS, bias=False)
-        self.norm = nn.BatchNorm1d(DIMENSIONS, affine=False)
+        self.line_means = LineMeans()
+        count = self.line_means(torch.zeros(1, 1, INPUT_SIDE, INPUT_SIDE)).shape[1]
+        self.directions = nn.Linear(count, DIMENSIONS)
 
     def forward(self, x):
-        return self.norm(self.linear(self.pool_norm(self.pool(self.features(x))).flatten(1)))
-
-
-class CosFace(nn.Module):
-    """Large-margin cosine loss (Wang et al., CVPR 2018): the own class must win by `margin`."""
-
-    def __init__(self, classes, scale=30.0):
-        super().__init__()
-        self.scale = scale
-        self.centres = nn.Parameter(torch.randn(classes, DIMENSIONS))
-
-    def forward(self, embeddings, classes, margin):
-        normalize = nn.functional.normalize
-        cosines = normalize(embeddings) @ normalize(self.centres).T
-        own = torch.zeros_like(cosines).scatter_(1, classes[:, None], margin)
-        return nn.functional.cross_entropy(self.scale * (cosines - own), classes)
+        return self.directions(self.line_means(x))

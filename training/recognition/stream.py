@@ -12,6 +12,9 @@ import numpy as np
 SYNTH = Path(__file__).resolve().parents[2] / "target/release/volar-synth"
 
 SIDE = 96
+# Pixels around the crop, mirrored, so that filters fit at its edge.
+MARGIN = 12
+INPUT_SIDE = SIDE + 2 * MARGIN
 # Local normalisation, as shares of the side and of the picture's own spread.
 MEAN_SIGMA = 0.06 * SIDE
 CONTRAST_SIGMA = 0.09 * SIDE
@@ -25,18 +28,25 @@ def blur(picture, sigma):
 
 
 def normalize(crop):
-    """Takes the light away: local mean 0, local standard deviation about 1, clipped; `SIDE` x `SIDE` float32."""
+    """Takes the light away: local mean 0, local standard deviation about 1, clipped; with mirrored margins, float32.
+    palm/src/palm_lines.rs takes the same steps."""
     detail = crop.astype(np.float32)
     detail -= blur(detail, MEAN_SIGMA)
     square = detail * detail
     floor = CONTRAST_FLOOR * max(float(square.mean()) ** 0.5, 1e-3)
     deviation = np.sqrt(blur(square, CONTRAST_SIGMA))
-    return np.clip(detail / np.maximum(deviation, floor), -CLIP, CLIP)
+    values = np.clip(detail / np.maximum(deviation, floor), -CLIP, CLIP)
+    return cv2.copyMakeBorder(values, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REFLECT_101)
+
+
+def ways(palm):
+    """Which of eight ways a palm lies: turned by quarters, mirrored or not."""
+    return (palm * 2654435761 >> 8) % 8
 
 
 def lying(crop, palm):
     """The crop turned and mirrored in the way that belongs to its palm."""
-    way = (palm * 2654435761 >> 8) % 8
+    way = ways(palm)
     turned = np.rot90(crop, way % 4)
     return np.ascontiguousarray(turned[:, ::-1] if way >= 4 else turned)
 
@@ -61,7 +71,7 @@ class Stream:
         while len(data := self.process.stdout.read(self.record * self.batch)) == self.record * self.batch:
             records = np.frombuffer(data, np.uint8).reshape(-1, self.record)
             palms = records[:, :4].copy().view("<u4")[:, 0].astype(np.int64)
-            pictures = np.empty((len(palms), 1, SIDE, SIDE), np.float32)
+            pictures = np.empty((len(palms), 1, INPUT_SIDE, INPUT_SIDE), np.float32)
             for picture, pixels, palm in zip(pictures, records[:, 4:], palms):
                 picture[0] = normalize(lying(pixels.reshape(SIDE, SIDE), int(palm)))
             self.batches.put((pictures, palms))

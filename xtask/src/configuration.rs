@@ -136,7 +136,7 @@ key_table = \"keys/subjects.table\"
 
 [[tenants]]
 id = \"acme\"
-galleries = [{ id = \"members\", model = \"oriented-filters-1\" }]
+galleries = [{ id = \"members\", model = \"palm-lines-1\" }]
 ";
 
 const NOTICE: &str = "\

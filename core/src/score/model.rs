@@ -13,11 +13,11 @@ const FILE_BYTES_MAX: usize = 1 << 20;
 const NUMBER_MAX: f64 = 1e6;
 
 /// A gallery counts as at least this large. A small one could do with a lower threshold, but a shop that opens today
-/// has this many palms soon, and a tail is least to be trusted where it is thickest.
-const PALMS_MIN: usize = 1_000;
+/// has this many references soon, and a tail is least to be trusted where it is thickest.
+const REFERENCES_MIN: usize = 1_000;
 
 /// The score models that come with this version, one for each template model.
-const SHIPPED: [(&str, &str); 1] = [("oriented-filters-1", include_str!("oriented-filters-1.toml"))];
+const SHIPPED: [(&str, &str); 1] = [("palm-lines-1", include_str!("palm-lines-1.toml"))];
 
 /// Why a file is not a score model that can be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -205,19 +205,19 @@ impl ScoreModel {
         self.score_of_sum(self.fusion.sum(cosine, code_distance))
     }
 
-    /// The score that a search of `palms` enrolled palms must reach so that a stranger gets a result in at most
-    /// `target` of the searches. Fewer than 1,000 palms count as 1,000.
+    /// The score that a search of so many enrolled `references` must reach so that a stranger gets a result in at most
+    /// `target` of the searches. Fewer than 1,000 references count as 1,000.
     ///
     /// The false match rate of one comparison that keeps the target ([`TargetFpir::false_match_rate`]), put on the
     /// strangers' modelled tail with its safety margin ([`Strangers::margin`]).
-    pub fn threshold(&self, target: TargetFpir, palms: usize) -> Score {
-        self.score_of_sum(self.strangers.sum(target.false_match_rate(palms.max(PALMS_MIN))))
+    pub fn threshold(&self, target: TargetFpir, references: usize) -> Score {
+        self.score_of_sum(self.strangers.sum(target.false_match_rate(references.max(REFERENCES_MIN))))
     }
 
     /// 95 % interval of [`ScoreModel::threshold`]: what it might have been, learnt from other made-up subjects. What
     /// made-up subjects cannot show at all is what the safety margin is for.
-    pub fn threshold_interval(&self, target: TargetFpir, palms: usize) -> (Score, Score) {
-        let (low, high) = self.strangers.sum_interval(target.false_match_rate(palms.max(PALMS_MIN)));
+    pub fn threshold_interval(&self, target: TargetFpir, references: usize) -> (Score, Score) {
+        let (low, high) = self.strangers.sum_interval(target.false_match_rate(references.max(REFERENCES_MIN)));
         (self.score_of_sum(low), self.score_of_sum(high))
     }
 
@@ -341,7 +341,7 @@ mod tests {
                 last = threshold;
             }
             for small in [0, 1, 10] {
-                assert_eq!(model.threshold(target, small), model.threshold(target, PALMS_MIN));
+                assert_eq!(model.threshold(target, small), model.threshold(target, REFERENCES_MIN));
             }
         }
     }

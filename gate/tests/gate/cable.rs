@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use volar_gate::eye::GuidedSensor;
 use volar_gate::screen::Screen;
-use volar_palm::embedding::FilterEmbedder;
+use volar_palm::embedding::shipped;
 use volar_palm::frame::{Frame, FrameError};
 use volar_palm::guided::{Guide, GuideConfig};
 use volar_palm::pipeline::{Pipeline, PipelineConfig};
@@ -48,7 +48,7 @@ fn pluggable(cable: &Cable) -> Pluggable {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cable_pulled_in_mid_capture_is_said_and_the_hand_is_admitted_once_it_is_back() {
     let (cable, stage) = cable();
-    let pipeline = Pipeline::new(Box::new(FilterEmbedder), PipelineConfig::default());
+    let pipeline = Pipeline::new(shipped(), PipelineConfig::default());
     let guide = Guide::new(Arc::new(pipeline), GuideConfig::default());
     let eye = GuidedSensor::over(Box::new(pluggable(&cable)), guide);
     let mut gate = Gate::watching(Setting::default(), eye, eye::scripted().1).await;

@@ -1,7 +1,7 @@
 //! Made-up hands, whose valleys are known exactly, under everything that a sensor's mounting and light can do.
 
 use crate::common::{ARRIVED_MS, distance, frame, hand, pipeline, position, rendered, simulator, word};
-use volar_palm::embedding::FilterEmbedder;
+use volar_palm::embedding::shipped;
 use volar_palm::outline::Point;
 use volar_palm::pipeline::{Capture, Outcome, Pipeline, PipelineConfig};
 use volar_synth::Condition;
@@ -130,7 +130,7 @@ fn light_may_fall_from_one_side() {
 #[test]
 fn a_mirror_image_is_the_other_hand_unless_configured() {
     let mirrored = PipelineConfig { mirrored: true, ..PipelineConfig::default() };
-    let (plain, mirrored) = (pipeline(), Pipeline::new(Box::new(FilterEmbedder), mirrored));
+    let (plain, mirrored) = (pipeline(), Pipeline::new(shipped(), mirrored));
     let scene = hand(2, Condition::Good);
     let image = simulator(640, 480).render(&scene, ARRIVED_MS);
     let flipped: Vec<u8> = image.pixels.chunks_exact(640).flat_map(|row| row.iter().rev().copied()).collect();

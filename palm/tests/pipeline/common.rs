@@ -2,7 +2,7 @@
 
 use volar_core::clock::Timestamp;
 use volar_core::template::Position;
-use volar_palm::embedding::FilterEmbedder;
+use volar_palm::embedding::shipped;
 use volar_palm::frame::Frame;
 use volar_palm::outline::Point;
 use volar_palm::pipeline::{Outcome, Pipeline, PipelineConfig};
@@ -13,7 +13,7 @@ pub(crate) const NOON: Timestamp = Timestamp::from_unix_milliseconds(43_200_000)
 pub(crate) const ARRIVED_MS: u64 = 3_000;
 
 pub(crate) fn pipeline() -> Pipeline {
-    Pipeline::new(Box::new(FilterEmbedder), PipelineConfig::default())
+    Pipeline::new(shipped(), PipelineConfig::default())
 }
 
 /// Even people show their left hand, odd ones their right.

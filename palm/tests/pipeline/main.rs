@@ -5,3 +5,4 @@ mod capture;
 mod common;
 mod guidance;
 mod guide;
+mod robust;

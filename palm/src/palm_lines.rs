@@ -1,0 +1,155 @@
+//! The network that embeds: line filters of several scales, their means over parts of the palm, and the directions in
+//! which made-up palms differ most. `training/recognition/` makes it.
+
+use opencv::core::{self, Mat, Size};
+use opencv::imgproc;
+use opencv::prelude::*;
+use volar_core::id::ModelId;
+use volar_core::template::Embedding;
+use zeroize::Zeroizing;
+
+use crate::embedding::{Embedder, EmbeddingError};
+use crate::network::{Idle, Network};
+use crate::raster::Raster;
+use crate::roi::{PALM_SIDE, ROI_MARGIN, ROI_SIDE, RegionOfInterest};
+use crate::template_parameters::{CLIP, CONTRAST_FLOOR, CONTRAST_MIN, CONTRAST_SHARE, MEAN_SHARE, MODEL};
+
+static MODEL_FILE: &[u8] = include_bytes!("../models/palm-lines-1.onnx");
+/// Side of the palm square that the network sees.
+const SIDE: usize = 96;
+/// Pixels around it, mirrored.
+const MARGIN: usize = 12;
+const INPUT_SIDE: usize = SIDE + 2 * MARGIN;
+
+/// The embedder of this version. Bears the shifts (±6 % of the palm) and turns (±10 degrees) of a hand in the air;
+/// strangers come near a cosine of 0. Serves any number of threads.
+pub(crate) struct PalmLines(Idle<Network>);
+
+impl PalmLines {
+    /// One that has read its model.
+    pub(crate) fn new() -> Self {
+        Self(Idle::new(|| Network::new(MODEL_FILE, INPUT_SIDE)))
+    }
+}
+
+impl Embedder for PalmLines {
+    fn model(&self) -> ModelId {
+        MODEL.parse().expect("the model's name is a slug")
+    }
+
+    fn embed(&self, roi: &RegionOfInterest) -> Result<Embedding, EmbeddingError> {
+        let picture = normalized(roi)?;
+        let outputs = self.0.with(|network| network.run(&picture));
+        Ok(Embedding::normalized(&outputs[0])?)
+    }
+}
+
+/// The palm square as the network learnt to see it, step by step what `training/recognition/stream.py` does: local mean
+/// 0, local standard deviation about 1, clipped, mirrored beyond its edges.
+fn normalized(roi: &RegionOfInterest) -> Result<Zeroizing<Vec<f32>>, EmbeddingError> {
+    let square = Zeroizing::new(palm(roi));
+    let small = Raster::from_pixels(PALM_SIDE as u32, PALM_SIDE as u32, &square).resized(SIDE as u32, SIDE as u32);
+    let mut detail = Plane::of(small.bytes());
+    let mean = detail.blurred(MEAN_SHARE);
+    for (value, mean) in detail.values_mut().iter_mut().zip(mean.values()) {
+        *value -= mean;
+    }
+    let mut square = detail.copied();
+    square.values_mut().iter_mut().for_each(|value| *value *= *value);
+    let contrast = (square.values().iter().sum::<f32>() / (SIDE * SIDE) as f32).sqrt();
+    if contrast < CONTRAST_MIN {
+        return Err(EmbeddingError::Featureless { contrast });
+    }
+    let variance = square.blurred(CONTRAST_SHARE);
+    for (value, variance) in detail.values_mut().iter_mut().zip(variance.values()) {
+        *value = (*value / variance.sqrt().max(CONTRAST_FLOOR * contrast)).clamp(-CLIP, CLIP);
+    }
+    Ok(Zeroizing::new(detail.widened().values().to_vec()))
+}
+
+/// Pixels of the palm square, without the margins.
+fn palm(roi: &RegionOfInterest) -> Vec<u8> {
+    let rows = roi.pixels().chunks_exact(ROI_SIDE).skip(ROI_MARGIN).take(PALM_SIDE);
+    rows.flat_map(|row| &row[ROI_MARGIN..ROI_MARGIN + PALM_SIDE]).copied().collect()
+}
+
+/// A picture of 32-bit floats, zeroed on drop.
+struct Plane(Mat);
+
+impl Plane {
+    /// A square of grey values.
+    fn of(bytes: &[u8]) -> Self {
+        let greys = Zeroizing::new(bytes.iter().map(|&byte| f32::from(byte)).collect::<Vec<f32>>());
+        let view = Mat::new_rows_cols_with_data(SIDE as i32, SIDE as i32, &greys).expect("a square of them");
+        Self(view.try_clone().expect("OpenCV copies any picture that fits in memory"))
+    }
+
+    fn copied(&self) -> Self {
+        Self(self.0.try_clone().expect("OpenCV copies any picture that fits in memory"))
+    }
+
+    /// Gaussian mean; its deviation is `share` of the side.
+    fn blurred(&self, share: f32) -> Self {
+        let sigma = f64::from(share) * SIDE as f64;
+        let window = 2 * (3.0 * sigma).round() as i32 + 1;
+        let mut to = Mat::default();
+        imgproc::gaussian_blur(&self.0, &mut to, Size::new(window, window), sigma, sigma, core::BORDER_REFLECT_101)
+            .expect("OpenCV blurs floats with any odd window");
+        Self(to)
+    }
+
+    /// With [`MARGIN`] mirrored pixels on each side.
+    fn widened(&self) -> Self {
+        let (margin, border) = (MARGIN as i32, core::BORDER_REFLECT_101);
+        let mut to = Mat::default();
+        core::copy_make_border(&self.0, &mut to, margin, margin, margin, margin, border, core::Scalar::all(0.0))
+            .expect("a margin smaller than the picture can be mirrored");
+        Self(to)
+    }
+
+    fn values(&self) -> &[f32] {
+        self.0.data_typed().expect("planes are continuous floats")
+    }
+
+    fn values_mut(&mut self) -> &mut [f32] {
+        self.0.data_typed_mut().expect("planes are continuous floats")
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(self.values_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use volar_core::template::Position;
+    use volar_synth::{Condition, Palm, Presentation};
+
+    use super::*;
+
+    /// What `training/recognition/export.py` keeps beside the model.
+    #[derive(serde::Deserialize)]
+    struct Kept {
+        embeddings: std::collections::BTreeMap<String, Vec<f32>>,
+    }
+
+    #[test]
+    fn palms_have_the_embeddings_that_training_gave_them() {
+        let kept: Kept = serde_json::from_str(include_str!("../models/palm-lines-1.json")).expect("kept by export.py");
+        assert!(!kept.embeddings.is_empty());
+        let embedder = PalmLines::new();
+        for (name, expected) in &kept.embeddings {
+            let mut words = name.split('_');
+            let person = words.next().and_then(|word| word.parse().ok()).expect("a file's name starts with a person");
+            let position = if words.next() == Some("l") { Position::Left } else { Position::Right };
+            let presentation = Presentation::of_scene(person, position, 0, Condition::Good);
+            let image = Palm::of(person, position).crop(&presentation, ROI_SIDE).expect("a usual side");
+            let roi = RegionOfInterest::new(image.pixels).expect("the right number of pixels");
+            let embedding = embedder.embed(&roi).expect("a palm");
+            let apart = embedding.expose().iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-4, "{name}: {apart} apart");
+        }
+    }
+}
