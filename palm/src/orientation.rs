@@ -234,6 +234,6 @@ mod tests {
         let plain: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         assert!((f64::from(dot(&a, &b)) - plain).abs() < 1e-6);
         let responses = LineResponses::new(&HalfPicture(vec![1.0; HALF_SIDE * HALF_SIDE]));
-        assert!(responses.cells().iter().flatten().all(|response| response.abs() < 1e-4), "filters have no mean");
+        assert!(responses.0.iter().flatten().all(|response| response.abs() < 1e-4), "filters have no mean");
     }
 }
