@@ -73,12 +73,12 @@ fn any_open_hand_is_placed_or_refused() {
         let pixels = image.pixels.iter().map(|&pixel| (u32::from(pixel) * percent / 100).min(255) as u8).collect();
         let side = (truth.palm_square[0] - truth.palm_square[1]).length();
         let outcome = pipeline.process(&frame(width, height, pixels, i));
-        // Where fingers touch, nothing shows how far down they part.
+        // Where fingers touch, little shows how far down they part.
         let tally = if presentation.spread < 0.0 { &mut together } else { &mut apart };
         tally.add(format!("case {i}"), &outcome, [truth.valleys[1], truth.valleys[3]], side, truth.position);
     }
     apart.at_least(0.97, 1);
-    together.at_least(0.75, 5);
+    together.at_least(0.9, 2);
 }
 
 #[test]
