@@ -21,8 +21,8 @@ const SIDE: usize = 96;
 const MARGIN: usize = 12;
 const INPUT_SIDE: usize = SIDE + 2 * MARGIN;
 
-/// The embedder of this version. Bears the shifts (±6 % of the palm) and turns (±10 degrees) of a hand in the air;
-/// strangers come near a cosine of 0. Serves any number of threads.
+/// The embedder of this version. Bears shifts of 4 % of the palm and turns of 6 degrees; strangers come near a cosine of
+/// 0. Serves any number of threads.
 pub(crate) struct PalmLines(Idle<Network>);
 
 impl PalmLines {

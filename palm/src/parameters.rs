@@ -44,7 +44,8 @@ pub(crate) const CONTOUR_SIGMA: f32 = 2.0;
 
 // The palm square, as the field defines it since Zhang et al. (TPAMI 2003): on the tangent of both valleys.
 
-/// Side of the palm square in palm units (see `palm_size`): the largest that stays on most hands.
+/// Side of the palm square in palm units, which is what its corners are trained on (`training/landmarks/hands.py`): the
+/// largest that stays on most hands.
 pub(crate) const SQUARE_SIDE: f32 = 1.5;
 /// Distance of the palm square's upper side from the valley line in palm units.
 pub(crate) const SQUARE_GAP: f32 = 0.2;

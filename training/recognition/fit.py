@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("--synth", type=Path, default=SYNTH, help="the volar-synth program")
     parser.add_argument("--palms", type=int, default=10_000, help="made-up palms to learn from")
     parser.add_argument("--images", type=int, default=3_000_000, help="crops to see, each once")
-    parser.add_argument("--ridge", type=float, default=1e-2, help="see discriminant.py")
+    parser.add_argument("--ridge", type=float, default=2e-2, help="see discriminant.py")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--threads", type=int, default=1, help="of the network; the stream has one of its own")
