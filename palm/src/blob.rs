@@ -2,7 +2,6 @@
 
 use opencv::core::{self, Mat, Scalar, Vector};
 use opencv::imgproc;
-use opencv::prelude::*;
 
 use crate::outline::Point;
 use crate::parameters::BLOB_RADIUS_MIN;
@@ -10,25 +9,34 @@ use crate::raster::Raster;
 
 /// One connected region, its holes filled.
 pub(crate) struct Blob {
-    /// 255 inside, 0 outside.
+    /// Its part of the picture, from [`Blob::corner`] on: 255 inside, 0 outside.
     pub(crate) filled: Raster,
+    /// Column and row of the upper left of `filled` in the picture.
+    corner: core::Point,
+    /// Columns and rows of the picture.
+    picture: core::Size,
     /// Its boundary pixels in order, each beside the next.
     pub(crate) contour: Vec<Point>,
     /// Centre of the largest circle inside: the middle of the palm, if it is a hand.
     pub(crate) centre: Point,
     /// Radius of that circle.
     pub(crate) radius: f32,
-    /// Distance of each pixel inside from the boundary.
+    /// Distance of each pixel of `filled` from the outside.
     pub(crate) depths: Vec<f32>,
 }
 
 impl Blob {
     /// Whether `point` is inside the region.
     pub(crate) fn contains(&self, point: Point) -> bool {
-        let (x, y) = (point.x.round(), point.y.round());
+        self.index(point).is_some_and(|index| self.filled.bytes()[index] > 0)
+    }
+
+    /// The place of a `point` of the picture in `filled` and `depths`.
+    pub(crate) fn index(&self, point: Point) -> Option<usize> {
+        let (x, y) = (point.x.round() - self.corner.x as f32, point.y.round() - self.corner.y as f32);
         let (width, height) = (self.filled.width(), self.filled.height());
         let within = x >= 0.0 && y >= 0.0 && x < width as f32 && y < height as f32;
-        within && self.filled.bytes()[y as usize * width as usize + x as usize] > 0
+        within.then_some(y as usize * width as usize + x as usize)
     }
 
     /// Length of the contour that runs along the picture's edge, in pixels.
@@ -43,7 +51,7 @@ impl Blob {
     }
 
     fn is_at_edge(&self, point: Point) -> bool {
-        let (right, bottom) = (self.filled.width() as f32 - 2.0, self.filled.height() as f32 - 2.0);
+        let (right, bottom) = (self.picture.width as f32 - 2.0, self.picture.height as f32 - 2.0);
         point.x <= 1.0 || point.y <= 1.0 || point.x >= right || point.y >= bottom
     }
 }
@@ -67,9 +75,12 @@ pub(crate) fn blobs(mask: &Raster) -> Vec<Blob> {
 }
 
 fn blob(mask: &Raster, contours: &Vector<Vector<core::Point>>, i: usize) -> Blob {
-    let mut filled =
-        Mat::new_rows_cols_with_default(mask.mat().rows(), mask.mat().cols(), core::CV_8UC1, Scalar::all(0.0))
-            .expect("a mask of the picture's size fits in memory");
+    let contour = contours.get(i).expect("the index counts contours");
+    let bounds = imgproc::bounding_rect(&contour).expect("a contour has points");
+    let black = Scalar::all(0.0);
+    // Only the region's own part of the picture, so that what is worked out of it costs no more than it must.
+    let mut filled = Mat::new_rows_cols_with_default(bounds.height, bounds.width, core::CV_8UC1, black)
+        .expect("a part of the picture fits in memory");
     let white = Scalar::all(255.0);
     imgproc::draw_contours(
         &mut filled,
@@ -80,19 +91,20 @@ fn blob(mask: &Raster, contours: &Vector<Vector<core::Point>>, i: usize) -> Blob
         imgproc::LINE_8,
         &core::no_array(),
         0,
-        core::Point::new(0, 0),
+        core::Point::new(-bounds.x, -bounds.y),
     )
     .expect("the contours are of this picture");
     let filled = Raster::new(filled);
     let depths = filled.depths(true);
     let deepest = (0..depths.len()).max_by(|&a, &b| depths[a].total_cmp(&depths[b])).unwrap_or(0);
-    let width = filled.width() as usize;
-    let contour = contours.get(i).expect("the index counts contours");
+    let (row, column) = (deepest as i32 / bounds.width, deepest as i32 % bounds.width);
     Blob {
         contour: contour.iter().map(|p| Point::new(p.x as f32, p.y as f32)).collect(),
-        centre: Point::new((deepest % width) as f32, (deepest / width) as f32),
+        centre: Point::new((bounds.x + column) as f32, (bounds.y + row) as f32),
         radius: depths[deepest],
         filled,
+        corner: bounds.tl(),
+        picture: core::Size::new(mask.width() as i32, mask.height() as i32),
         depths,
     }
 }

@@ -12,10 +12,9 @@ use crate::raster::Raster;
 /// How many digits a hand shows.
 pub(crate) fn count(blob: &Blob, contour: &Contour) -> usize {
     let pieces = pieces(blob);
-    let width = blob.filled.width() as usize;
     let mut passed: Vec<Vec<usize>> = Vec::new();
-    for (i, pixel) in blob.contour.iter().enumerate() {
-        let piece = pieces.labels[pixel.y as usize * width + pixel.x as usize] as usize;
+    for (i, &pixel) in blob.contour.iter().enumerate() {
+        let piece = blob.index(pixel).map_or(0, |index| pieces.labels[index] as usize);
         passed.resize_with(passed.len().max(piece + 1), Vec::new);
         passed[piece].push(i);
     }

@@ -148,7 +148,8 @@ fn blurred(half: &[f32], sigma: f32) -> Picture {
     across
 }
 
-fn add_scaled(to: &mut [f32], from: &[f32], weight: f32) {
+/// Adds `weight` times each value of `from` to the one in its place.
+pub(crate) fn add_scaled(to: &mut [f32], from: &[f32], weight: f32) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += weight * from;
     }

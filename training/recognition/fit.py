@@ -27,12 +27,13 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, log and curves")
     parser.add_argument("--synth", type=Path, default=SYNTH, help="the volar-synth program")
-    parser.add_argument("--palms", type=int, default=10_000, help="made-up palms to learn from")
+    parser.add_argument("--palms", type=int, default=20_000, help="made-up palms to learn from")
     parser.add_argument("--images", type=int, default=3_000_000, help="crops to see, each once")
     parser.add_argument("--ridge", type=float, default=2e-2, help="see discriminant.py")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=1, help="of the network; the stream has one of its own")
+    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--threads", type=int, default=1, help="of the network")
+    parser.add_argument("--stream-threads", type=int, default=2, help="that make crops")
     parser.add_argument("--check", type=int, default=250_000, help="crops from one check to the next")
     parser.add_argument("--manifest", type=Path, action="append", default=[], help="crops to measure on at each check")
     return parser.parse_args()
@@ -76,12 +77,14 @@ def main():
     sets = {"made-up": (*measure.made_up(options.synth), None)}
     sets |= {path.stem: measure.manifest(path) for path in options.manifest}
     groups = torch.tensor([ways(palm) for palm in range(options.palms)])
-    stream = Stream(options.synth, options.palms, options.seed, seen, options.batch)
+    stream = Stream(options.synth, options.palms, options.seed, seen, options.batch, options.stream_threads)
     since, started = 0, time.time()
     while seen < options.images:
         pictures, palms = next(stream)
-        with torch.no_grad():
-            scatter.add(network.line_means(torch.from_numpy(pictures)), torch.from_numpy(palms))
+        with torch.inference_mode():
+            # In parts whose layers fit in a core's cache: twice as fast.
+            parts = [network.line_means(part) for part in torch.from_numpy(pictures).split(64)]
+            scatter.add(torch.cat(parts), torch.from_numpy(palms))
         seen += len(palms)
         since += len(palms)
         if since >= options.check or seen >= options.images:
