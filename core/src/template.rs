@@ -111,6 +111,9 @@ impl LogSafe for Position {}
 pub struct Quality(u8);
 
 impl Quality {
+    /// Useless.
+    pub const LOWEST: Self = Self(0);
+
     /// A quality of 0 to 100.
     pub fn new(value: u32) -> Result<Self, TemplateError> {
         match u8::try_from(value) {

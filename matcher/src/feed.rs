@@ -228,7 +228,7 @@ impl Follower {
             }
             failures = failures.saturating_add(1);
             self.tell(&error, failures);
-            if matches!(&error, FeedError::Replaced | FeedError::Event { source: GalleryError::Index(_), .. }) {
+            if matches!(&error, FeedError::Replaced) {
                 self.start_over();
             }
             sleep(waits.next().unwrap_or(FOLLOW_AGAIN.1)).await;

@@ -1,34 +1,30 @@
 //! One gallery in memory: who may be admitted, who is only searched for duplicates, and what they look like.
 
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockWriteGuard};
 
 use volar_core::id::{ModelId, SubjectId};
 use volar_core::score::{Score, ScoreModel, ScoreModelError};
 use volar_core::template::Probe;
 
 use crate::decision::{Decision, DecisionPolicy, Reason, decide};
-use crate::index::{Hit, Index, IndexError, IndexedPalm};
-use crate::verify::{Candidate, candidates};
+use crate::index::{Hit, Index, IndexedPalm, Standing};
+use crate::verify::candidates;
 
 /// A gallery that is searched while it changes.
 ///
-/// Two indexes: a search for admission reads only the active one, so nobody pending or held can be admitted, whatever
-/// the decision does. A search for duplicates reads both.
-///
-/// One lock: a search sees the gallery as of one moment. An update waits for the searches under way (milliseconds),
-/// new searches wait for the update (below a millisecond), so neither starves.
+/// A search for admission reads only active rows, so nobody pending or held can be admitted, whatever the decision does. A
+/// search for duplicates reads all.
 pub struct Gallery {
     policy: DecisionPolicy,
     /// In place of the one that comes with this version.
     score_model: Option<ScoreModel>,
-    contents: RwLock<Contents>,
+    /// As of the feed's last start; none before.
+    contents: RwLock<Option<Arc<Contents>>>,
 }
 
-#[derive(Default)]
 struct Contents {
-    protection: Option<Protection>,
-    active: Index,
-    waiting: Index,
+    protection: Protection,
+    index: Index,
 }
 
 /// What the gallery's references are made with. Probes made otherwise do not compare.
@@ -52,9 +48,6 @@ pub enum GalleryError {
     /// The gallery holds no such subject.
     #[error("the subject is not enrolled")]
     SubjectUnknown,
-    /// The index failed.
-    #[error(transparent)]
-    Index(#[from] IndexError),
 }
 
 /// What a search says.
@@ -66,6 +59,8 @@ pub struct Identified {
     pub reason: Reason,
     /// The best candidate's score, for statistics; none when nobody was compared.
     pub top: Option<Score>,
+    /// The score of the best other subject, who is a stranger, and whether it reaches the step-up point.
+    pub second: Option<(Score, bool)>,
 }
 
 /// An earlier subject who may be the same person.
@@ -98,23 +93,23 @@ impl Gallery {
 
     /// Forgets everyone and takes references made with `protection` from now on.
     pub fn restart(&self, protection: Protection) {
-        *self.write() = Contents { protection: Some(protection), ..Contents::default() };
+        *self.write() = Some(Arc::new(Contents { protection, index: Index::default() }));
     }
 
     /// Forgets everyone, and answers nothing until [`Gallery::restart`].
     pub fn forget(&self) {
-        *self.write() = Contents::default();
+        *self.write() = None;
     }
 
     /// What references are made with, once known.
     pub fn protection(&self) -> Option<Protection> {
-        self.read().protection.clone()
+        self.contents().ok().map(|contents| contents.protection.clone())
     }
 
     /// Palms that may be admitted, and palms that wait for a verdict or a review.
     pub fn palms(&self) -> (usize, usize) {
-        let contents = self.read();
-        (contents.active.palms(), contents.waiting.palms())
+        let count = |standing| self.contents().map_or(0, |contents| contents.index.palms(standing));
+        (count(Standing::Active), count(Standing::Waiting))
     }
 
     /// Says whose palm `probe` is.
@@ -122,89 +117,79 @@ impl Gallery {
     /// The thresholds are those of the gallery's present size: a stranger is admitted in at most
     /// [`DecisionPolicy::admit_fpir`] of the searches. Captures below [`DecisionPolicy::quality_min`] are not compared.
     pub fn identify(&self, probe: &Probe) -> Result<Identified, GalleryError> {
-        if probe.quality < self.policy.quality_min {
-            return Ok(Identified { decision: Decision::Retry, reason: Reason::QualityLow, top: None });
-        }
-        let contents = self.read();
-        let model = contents.model()?;
-        let hits = contents.active.nearest(&probe.embedding, self.policy.verified_palms)?;
-        let found = candidates(model, probe, &hits);
-        let (decision, reason) = decide(&found, self.policy.thresholds(model, contents.active.references()));
-        Ok(Identified { decision, reason, top: found.first().map(|best| best.score) })
+        Ok(self.identify_each(&[probe])?.remove(0))
+    }
+
+    /// Says whose palm each of `probes` is: as [`Gallery::identify`], in less time than one after the other.
+    pub fn identify_each(&self, probes: &[&Probe]) -> Result<Vec<Identified>, GalleryError> {
+        let contents = self.contents()?;
+        let (model, palms) = (&contents.protection.model, self.policy.verified_palms);
+        let good = |probe: &&&Probe| probe.quality >= self.policy.quality_min;
+        let embeddings: Vec<_> = probes.iter().filter(good).map(|probe| &probe.embedding).collect();
+        let mut found = contents.index.nearest(&embeddings, palms, Standing::Active).into_iter();
+        let thresholds = self.policy.thresholds(model, contents.index.references(Standing::Active));
+        let identify = |probe: &&Probe| {
+            if !good(&probe) {
+                return Identified { decision: Decision::Retry, reason: Reason::QualityLow, top: None, second: None };
+            }
+            let hits = found.next().expect("one result for each probe that is compared");
+            let found = candidates(model, probe, &hits);
+            let (decision, reason) = decide(&found, thresholds);
+            let score = |place: usize| found.get(place).map(|candidate| candidate.score);
+            let second = score(1).map(|score| (score, score >= thresholds.step_up));
+            Identified { decision, reason, top: score(0), second }
+        };
+        Ok(probes.iter().map(identify).collect())
     }
 
     /// The earlier subject, active or not, to whom any of `probes` (one person's) belongs; none most likely, if
     /// everyone scores below the threshold that [`DecisionPolicy::duplicate_fpir`] fixes for all the comparisons made.
     pub fn duplicate(&self, probes: &[Probe]) -> Result<Option<Duplicate>, GalleryError> {
-        let contents = self.read();
-        let model = contents.model()?;
-        let comparisons = (contents.active.references() + contents.waiting.references()) * probes.len();
-        let threshold = model.threshold(self.policy.duplicate_fpir, comparisons);
-        let mut best: Option<Candidate> = None;
-        for probe in probes {
-            for index in [&contents.active, &contents.waiting] {
-                let hits: Vec<Hit<'_>> = index.nearest(&probe.embedding, self.policy.verified_palms)?;
-                let first = candidates(model, probe, &hits).first().copied();
-                best = [best, first].into_iter().flatten().reduce(|a, b| if b.score > a.score { b } else { a });
-            }
-        }
+        let contents = self.contents()?;
+        let Contents { index, protection: Protection { model, .. } } = &*contents;
+        let references = index.references(Standing::Active) + index.references(Standing::Waiting);
+        let threshold = model.threshold(self.policy.duplicate_fpir, references * probes.len());
+        let embeddings: Vec<_> = probes.iter().map(|probe| &probe.embedding).collect();
+        let hits = index.nearest(&embeddings, self.policy.verified_palms, Standing::Waiting);
+        let first = |(probe, hits): (&Probe, Vec<Hit>)| candidates(model, probe, &hits).first().copied();
+        let best = probes.iter().zip(hits).filter_map(first);
+        let best = best.reduce(|a, b| if b.score > a.score { b } else { a });
         let best = best.filter(|best| best.score >= threshold);
         Ok(best.map(|best| Duplicate { of: best.subject, score: best.score }))
     }
 
     /// Takes in a new subject, who is not admitted until [`Gallery::activate`].
     pub fn enroll(&self, subject: SubjectId, palms: &[IndexedPalm]) -> Result<(), GalleryError> {
-        let mut contents = self.write();
-        contents.model()?;
-        if contents.active.contains(subject) || contents.waiting.contains(subject) {
-            return Err(GalleryError::SubjectTwice);
-        }
-        Ok(contents.waiting.add(subject, palms)?)
+        let added = self.contents()?.index.add(subject, palms, Standing::Waiting);
+        if added { Ok(()) } else { Err(GalleryError::SubjectTwice) }
     }
 
     /// From now on the subject is admitted.
     pub fn activate(&self, subject: SubjectId) -> Result<(), GalleryError> {
-        let contents = &mut *self.write();
-        pass(subject, &mut contents.waiting, &mut contents.active)
+        self.stand(subject, Standing::Active)
     }
 
     /// From now on the subject is searched for duplicates only.
     pub fn hold(&self, subject: SubjectId) -> Result<(), GalleryError> {
-        let contents = &mut *self.write();
-        pass(subject, &mut contents.active, &mut contents.waiting)
+        self.stand(subject, Standing::Waiting)
     }
 
     /// Forgets a subject: when this returns, no search finds it and its references are gone from memory.
     pub fn erase(&self, subject: SubjectId) -> Result<(), GalleryError> {
-        let mut contents = self.write();
-        contents.active.remove(subject)?;
-        contents.waiting.remove(subject)?;
+        self.contents()?.index.remove(subject);
         Ok(())
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Contents> {
-        self.contents.read().expect("a gallery whose update panicked must not answer")
+    fn stand(&self, subject: SubjectId, standing: Standing) -> Result<(), GalleryError> {
+        let known = self.contents()?.index.stand(subject, standing);
+        if known { Ok(()) } else { Err(GalleryError::SubjectUnknown) }
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Contents> {
-        self.contents.write().expect("a gallery whose update panicked must not change")
+    fn contents(&self) -> Result<Arc<Contents>, GalleryError> {
+        self.contents.read().expect("replacing them does not panic").clone().ok_or(GalleryError::NotLoaded)
     }
-}
 
-impl Contents {
-    fn model(&self) -> Result<&ScoreModel, GalleryError> {
-        self.protection.as_ref().map(|protection| &protection.model).ok_or(GalleryError::NotLoaded)
+    fn write(&self) -> RwLockWriteGuard<'_, Option<Arc<Contents>>> {
+        self.contents.write().expect("replacing them does not panic")
     }
-}
-
-/// Moves a subject between indexes; nothing happens if it is there already.
-fn pass(subject: SubjectId, from: &mut Index, to: &mut Index) -> Result<(), GalleryError> {
-    if to.contains(subject) {
-        return Ok(());
-    }
-    let palms: Vec<IndexedPalm> = from.remove(subject)?;
-    if palms.is_empty() {
-        return Err(GalleryError::SubjectUnknown);
-    }
-    Ok(to.add(subject, &palms)?)
 }

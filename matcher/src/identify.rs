@@ -24,6 +24,7 @@ use crate::lockout::{Held, Lane, Lockout, Try};
 use crate::parameters::{BUSY_RETRY, NOT_READY_RETRY};
 use crate::pool::{PoolError, SearchPool};
 use crate::replay::{Conflict, Entrance, Outcome, Replays};
+use crate::tail_watch::{TailWatch, Window};
 use crate::tickets::TicketKeys;
 
 /// A checked call.
@@ -65,6 +66,8 @@ pub struct ServedGallery {
     pub gallery: Arc<Gallery>,
     /// From its follower.
     pub ready: watch::Receiver<bool>,
+    /// Whether strangers score as they should.
+    pub tail: TailWatch,
 }
 
 /// Everything that answering needs.
@@ -117,8 +120,7 @@ impl Matcher {
         let answer = match self.begin(&peer, &call.lane)? {
             Err(left) => self.answer(Decision::Rejected, Reason::LockedOut, Some(left)),
             Ok(attempt) => {
-                let probe = call.probe;
-                let searched = self.pool.run(move || gallery.identify(&probe)).await.map_err(busy)?;
+                let searched = self.pool.run((gallery, call.probe)).await.map_err(busy)?;
                 let identified = searched.map_err(|error| search_fault(&error))?;
                 let place = Place { gallery: call.gallery, peer, lane: call.lane, purpose };
                 self.conclude(identified, attempt, place)?
@@ -170,9 +172,7 @@ impl Matcher {
 
     /// Counts the try and makes the ticket.
     fn conclude(&self, identified: Identified, attempt: Try, place: Place) -> Result<Answer, Fault> {
-        if let Some(top) = identified.top {
-            metrics::histogram!("volar_matcher_top_score_decades").record(f64::from(top.value()));
-        }
+        self.book_scores(&identified, &place.gallery);
         let mut answer = self.answer(identified.decision, identified.reason, None);
         match identified.decision {
             Decision::Admitted(subject) => {
@@ -197,6 +197,26 @@ impl Matcher {
             _ => {}
         }
         Ok(answer)
+    }
+
+    fn book_scores(&self, identified: &Identified, gallery: &GalleryId) {
+        if let Some(top) = identified.top {
+            metrics::histogram!("volar_matcher_top_score_decades").record(f64::from(top.value()));
+        }
+        if let Some((second, _)) = identified.second {
+            metrics::histogram!("volar_matcher_second_score_decades").record(f64::from(second.value()));
+        }
+        let (Some(served), Some(_)) = (self.galleries.get(gallery), identified.top) else { return };
+        let reached = identified.second.is_some_and(|(_, reached)| reached);
+        let Some(Window { share, alarm }) = served.tail.observe(reached) else { return };
+        let name = gallery.to_string();
+        metrics::gauge!("volar_matcher_tail_share", "gallery" => name.clone()).set(share);
+        metrics::gauge!("volar_matcher_tail_alarm", "gallery" => name).set(f64::from(u8::from(alarm)));
+        if alarm {
+            tracing::warn!(gallery = %log_safe(gallery), share, expected_at_most = served.tail.target(),
+                "strangers reach the step-up point more often than the score model says; look for people enrolled twice, \
+                 then calibrate anew with volar-eval calibrate");
+        }
     }
 
     fn answer(&self, decision: Decision, reason: Reason, retry_after: Option<Duration>) -> Answer {

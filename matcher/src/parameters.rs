@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use volar_core::nearness::VERIFIED_PALMS;
-use volar_core::template::{EMBEDDING_DIMENSIONS, REFERENCES_PER_PALM_MAX};
+use volar_core::template::REFERENCES_PER_PALM_MAX;
 
-/// Vectors in one FAISS segment (4 MiB). A removal moves at most this many rows, about half a millisecond, while
-/// searches wait; and one call of FAISS costs about a microsecond, which is little beside 4,096 inner products.
-pub const SEGMENT_ROWS: usize = 4_096;
+/// Rows of the index that share a lock. Their sketches are half a megabyte, which a core's second cache holds while
+/// several probes go through them; and their memory is taken at once, 11 MB of address space.
+pub const BLOCK_ROWS: usize = 16_384;
+/// Rows whose cosine is worked out, of those whose sketches are nearest.
+pub const SKETCHED_ROWS: usize = 512;
+/// Probes that are searched together when several wait: each is answered when the last of them is.
+pub const BATCH_MAX: usize = 16;
 
 /// The most that may be configured: every code of every reference is compared, so time grows with it.
 pub const VERIFIED_PALMS_MAX: usize = 1_000;
@@ -38,6 +42,11 @@ pub const LOCKOUT_FIRST: Duration = Duration::from_secs(30);
 pub const LOCKOUT_LONGEST: Duration = Duration::from_secs(15 * 60);
 /// Lanes remembered; the one that failed longest ago is forgotten first.
 pub const LANES_MAX: usize = 16_384;
+
+/// Strangers at the step-up point that a window of the tail watch waits for: enough to tell twice as many from chance.
+pub const TAIL_EVENTS: f64 = 20.0;
+/// Share of windows that may raise an alarm by chance.
+pub const TAIL_FALSE_ALARMS: f64 = 1e-4;
 
 /// How long a repeat gets the first answer (`matcher.proto`).
 pub const REPLAY_TIME: Duration = Duration::from_secs(10 * 60);
@@ -70,5 +79,4 @@ pub const fn rows_for(palms: usize) -> usize {
 
 const _: () = assert!(ADMIT_FPIR < STEP_UP_FPIR, "admitting asks more than stepping up");
 const _: () = assert!(VERIFIED_PALMS <= VERIFIED_PALMS_MAX);
-const _: () = assert!(SEGMENT_ROWS * EMBEDDING_DIMENSIONS * 4 == 4 << 20, "a segment is 4 MiB");
 const _: () = assert!(LOCKOUT_FIRST.as_secs() >= 30 && LOCKOUT_FIRST.as_secs() <= LOCKOUT_LONGEST.as_secs());

@@ -1,5 +1,5 @@
 //! Threads for searches. A search computes for milliseconds: on the threads that serve connections it would hold up
-//! every other call.
+//! every other call. Those that wait are done together, because together they take less time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
+use volar_core::template::Probe;
 
-type Job = Box<dyn FnOnce() + Send>;
+use crate::gallery::{Gallery, GalleryError, Identified};
+use crate::parameters::BATCH_MAX;
 
 /// Why a job was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,41 +24,67 @@ pub enum PoolError {
 }
 
 /// A fixed number of threads and a bounded queue before them.
-pub struct SearchPool {
-    jobs: Option<SyncSender<Job>>,
+pub struct Pool<Job, Answer> {
+    jobs: Option<SyncSender<Asked<Job, Answer>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
+type Asked<Job, Answer> = (Job, oneshot::Sender<Answer>);
+
+/// The pool that searches galleries.
+pub type SearchPool = Pool<(Arc<Gallery>, Probe), Result<Identified, GalleryError>>;
+
 impl SearchPool {
-    /// Starts `threads` threads; at most `queue` jobs wait for them.
-    pub fn new(threads: usize, queue: usize) -> std::io::Result<Self> {
+    /// Starts `threads` threads; at most `queue` searches wait for them.
+    pub fn searching(threads: usize, queue: usize) -> std::io::Result<Self> {
+        Self::new(threads, queue, search)
+    }
+}
+
+/// Searches, those of one gallery together.
+fn search(jobs: &[(Arc<Gallery>, Probe)]) -> Vec<Result<Identified, GalleryError>> {
+    let together = jobs.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other));
+    let answers = together.flat_map(|jobs| {
+        let probes: Vec<&Probe> = jobs.iter().map(|(_, probe)| probe).collect();
+        match jobs[0].0.identify_each(&probes) {
+            Ok(identified) => identified.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error); jobs.len()],
+        }
+    });
+    answers.collect()
+}
+
+impl<Job: Send + 'static, Answer: Send + 'static> Pool<Job, Answer> {
+    /// Starts `threads` threads, each of which does jobs by `work`, an answer for each; at most `queue` jobs wait.
+    pub fn new(
+        threads: usize,
+        queue: usize,
+        work: impl Fn(&[Job]) -> Vec<Answer> + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel(queue);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let shared = Arc::new((Mutex::new(waiting), work));
         let start = |number| {
-            let waiting = waiting.clone();
-            std::thread::Builder::new().name(format!("search-{number}")).spawn(move || work(&waiting))
+            let shared = shared.clone();
+            let run = move || take_turns(&shared.0, &shared.1);
+            std::thread::Builder::new().name(format!("search-{number}")).spawn(run)
         };
         let threads = (0..threads).map(start).collect::<std::io::Result<_>>()?;
         Ok(Self { jobs: Some(jobs), threads })
     }
 
     /// Does `job` on one of the threads.
-    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, PoolError> {
-        let (sender, result) = oneshot::channel();
-        let job: Job = Box::new(move || {
-            // Whoever asked may have hung up.
-            let _ = sender.send(job());
-        });
+    pub async fn run(&self, job: Job) -> Result<Answer, PoolError> {
+        let (sender, answer) = oneshot::channel();
         let jobs = self.jobs.as_ref().expect("only dropping takes the queue away");
-        match jobs.try_send(job) {
-            Ok(()) => result.await.map_err(|_| PoolError::Failed),
+        match jobs.try_send((job, sender)) {
+            Ok(()) => answer.await.map_err(|_| PoolError::Failed),
             Err(TrySendError::Full(_)) => Err(PoolError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(PoolError::Failed),
         }
     }
 }
 
-impl Drop for SearchPool {
+impl<Job, Answer> Drop for Pool<Job, Answer> {
     /// Waits for the jobs under way, so that nothing they hold outlives the pool.
     fn drop(&mut self) {
         drop(self.jobs.take());
@@ -66,13 +94,22 @@ impl Drop for SearchPool {
     }
 }
 
-fn work(waiting: &Mutex<Receiver<Job>>) {
+/// Takes the next job and those behind it that wait already, until there are no more to come.
+fn take_turns<Job, Answer>(waiting: &Mutex<Receiver<Asked<Job, Answer>>>, work: &impl Fn(&[Job]) -> Vec<Answer>) {
     loop {
-        let next = waiting.lock().expect("receiving does not panic").recv();
-        let Ok(job) = next else { return };
+        let (jobs, askers): (Vec<_>, Vec<_>) = {
+            let waiting = waiting.lock().expect("receiving does not panic");
+            let Ok(first) = waiting.recv() else { return };
+            std::iter::once(first).chain(waiting.try_iter().take(BATCH_MAX - 1)).unzip()
+        };
         // A panicking job must not take its thread along; its caller learns of it by the dropped channel.
-        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        let Ok(answers) = catch_unwind(AssertUnwindSafe(|| work(&jobs))) else {
             tracing::error!("a search panicked");
+            continue;
+        };
+        for (asker, answer) in askers.into_iter().zip(answers) {
+            // Whoever asked may have hung up.
+            let _ = asker.send(answer);
         }
     }
 }
@@ -83,28 +120,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_and_a_panic_harms_nobody() {
-        let pool = Arc::new(SearchPool::new(1, 1).expect("a thread"));
-        let panicked = pool.run(|| assert!(std::hint::black_box(false), "on purpose")).await;
-        assert_eq!(panicked, Err(PoolError::Failed));
-
         let (release, gate) = std::sync::mpsc::channel::<()>();
-        let (started, running) = oneshot::channel();
-        let first = tokio::spawn({
-            let pool = pool.clone();
-            async move {
-                pool.run(move || {
-                    let _ = started.send(());
-                    gate.recv().is_ok()
-                })
-                .await
-            }
-        });
-        running.await.expect("the thread took the job");
-        let mut second = Box::pin(pool.run(|| 2));
-        assert!(futures::poll!(&mut second).is_pending(), "waits in the queue");
-        assert_eq!(pool.run(|| 3).await, Err(PoolError::Busy));
+        let (started, running) = std::sync::mpsc::channel();
+        let gate = Mutex::new(gate);
+        let work = move |jobs: &[i32]| {
+            assert!(!jobs.contains(&0), "on purpose");
+            started.send(jobs.to_vec()).expect("the test waits");
+            gate.lock().expect("one thread").recv().expect("the test releases");
+            jobs.iter().map(|job| 10 * job).collect()
+        };
+        let pool = Pool::new(1, 2, work).expect("a thread");
+        assert_eq!(pool.run(0).await, Err(PoolError::Failed));
+
+        let mut asked: Vec<_> = (1..=3).map(|job| Box::pin(pool.run(job))).collect();
+        assert!(futures::poll!(&mut asked[0]).is_pending());
+        assert_eq!(running.recv().expect("the thread took the job"), [1]);
+        for waiting in &mut asked[1..] {
+            assert!(futures::poll!(waiting).is_pending(), "waits in the queue");
+        }
+        assert_eq!(pool.run(4).await, Err(PoolError::Busy));
         release.send(()).expect("the job waits");
-        assert_eq!(first.await.expect("joined"), Ok(true));
-        assert_eq!(second.await, Ok(2));
+        assert_eq!(running.recv().expect("the thread took the others"), [2, 3], "together");
+        release.send(()).expect("they wait");
+        let answers = futures::future::join_all(asked).await;
+        assert_eq!(answers, [Ok(10), Ok(20), Ok(30)]);
     }
 }

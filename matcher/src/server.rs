@@ -21,8 +21,8 @@ use crate::gallery::Gallery;
 use crate::identify::{ArcMatcher, Matcher, ServedGallery};
 use crate::lockout::Lockout;
 use crate::pool::SearchPool;
-use crate::processor;
 use crate::replay::Replays;
+use crate::tail_watch::TailWatch;
 use crate::tickets::TicketKeys;
 
 /// Who may call what.
@@ -33,7 +33,6 @@ pub const ACCESS: AccessTable =
 pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     config.check().map_err(Exit::usage)?;
     let score_model = config.decision.read_score_model().map_err(Exit::usage)?;
-    processor::check().map_err(Exit::unavailable)?;
     let own_name = config.tls.own_name().map_err(Exit::usage)?;
     if own_name.role != Role::Matcher {
         return Err(Exit::usage(format!("the certificate names {own_name}; a matcher needs one with role matcher")));
@@ -48,7 +47,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         let (follower, ready) =
             Follower::new(id.clone(), own_name.clone(), gallery.clone(), tickets.clone(), channel.clone());
         followers.push(follower);
-        galleries.push((id, ServedGallery { gallery, ready }));
+        let tail = TailWatch::new(config.decision.step_up_fpir);
+        galleries.push((id, ServedGallery { gallery, ready, tail }));
     }
     let readiness: Vec<_> = galleries.iter().map(|(_, served)| served.ready.clone()).collect();
     let clock = Arc::new(SystemClock);
@@ -62,7 +62,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         tickets,
         lockout: Arc::new(Lockout::new(config.lockout, clock.clone())),
         replays: Replays::default(),
-        pool: SearchPool::new(threads, config.search.queue).map_err(Exit::unavailable)?,
+        pool: SearchPool::searching(threads, config.search.queue).map_err(Exit::unavailable)?,
         clock,
         randomness: Arc::new(SystemRandomness),
     });

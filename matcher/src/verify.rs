@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use volar_core::id::SubjectId;
-use volar_core::nearness;
+use volar_core::nearness::{self, CodeWords};
 use volar_core::score::{Score, ScoreModel};
 use volar_core::template::{Probe, ProtectedCode};
 
@@ -19,10 +19,10 @@ pub struct Candidate {
 }
 
 /// Scores every hit precisely and keeps each subject's best: candidates, best first.
-pub fn candidates(model: &ScoreModel, probe: &Probe, hits: &[Hit<'_>]) -> Vec<Candidate> {
+pub fn candidates(model: &ScoreModel, probe: &Probe, hits: &[Hit]) -> Vec<Candidate> {
     let mut best: HashMap<SubjectId, Score> = HashMap::new();
     for hit in hits {
-        let score = model.fused(hit.cosine, code_distance(&probe.codes, &hit.row.code));
+        let score = model.fused(hit.cosine, code_distance(&probe.codes, &hit.code));
         let kept = best.entry(hit.row.subject).or_insert(score);
         if score > *kept {
             *kept = score;
@@ -38,7 +38,7 @@ pub fn candidates(model: &ScoreModel, probe: &Probe, hits: &[Hit<'_>]) -> Vec<Ca
 
 /// Smallest angular distance from any of a probe's codes to a reference's, 0 to 1: the same number as
 /// [`Probe::code_distance`], faster.
-pub fn code_distance(codes: &[ProtectedCode], reference: &ProtectedCode) -> f32 {
+pub fn code_distance(codes: &[ProtectedCode], reference: &CodeWords) -> f32 {
     nearness::least(codes, reference).map_or(1.0, nearness::distance)
 }
 
@@ -55,9 +55,9 @@ mod tests {
             let mate = palms.mate(&a);
             for other in [&a, &b, &mate] {
                 let (probe, reference) = (palms.probe(other), palms.reference(&a));
-                assert_eq!(code_distance(&probe.codes, &reference.code), probe.code_distance(&reference));
+                assert_eq!(code_distance(&probe.codes, reference.code.expose()), probe.code_distance(&reference));
             }
         }
-        assert_eq!(code_distance(&[], &palms.reference_of_new().code), 1.0);
+        assert_eq!(code_distance(&[], palms.reference_of_new().code.expose()), 1.0);
     }
 }

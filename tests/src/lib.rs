@@ -9,5 +9,6 @@
 
 pub mod browser;
 pub mod client;
+pub mod crowd;
 pub mod palms;
 pub mod system;

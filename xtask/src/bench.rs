@@ -1,6 +1,8 @@
-//! `cargo xtask bench`: the committed benchmark of `tests/benches/`.
+//! `cargo xtask bench`: the committed benchmarks of `tests/benches/`.
 
-use std::path::PathBuf;
+mod identify;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::packages::{self, Purpose};
@@ -9,21 +11,65 @@ use crate::workspace::{build, cargo};
 /// `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Also write the figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Builds and runs the benchmark, which prints its table.
+#[derive(clap::Subcommand)]
+enum What {
+    /// Compare identification in a large gallery with other libraries, on the same embeddings in one run.
+    Identify(identify::Arguments),
+    /// Load a running matcher over mutual TLS, find the highest load that it holds, and soak it with most of that.
+    Serve(ServeArguments),
+}
+
+#[derive(clap::Args)]
+struct ServeArguments {
+    /// Palms in the gallery, half as many people.
+    #[arg(long, default_value_t = 10_000)]
+    palms: u64,
+    /// Seconds of soak at 80 % of the highest load, with enrolments and erasures at 50 a second; 0 for none.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    soak: u64,
+    /// Also write the figures to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Builds and runs a benchmark, which prints its table.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     packages::install(Purpose::Run)?;
-    build()?;
-    let mut command = vec!["bench", "--profile", "release", "--workspace", "--bench", "figures", "--"];
-    let json = arguments.json.as_ref().map(std::path::absolute).transpose()?;
-    let json = json.as_ref().map(|path| path.to_string_lossy());
-    if let Some(path) = &json {
-        command.extend(["--json", path]);
+    match &arguments.what {
+        Some(What::Identify(arguments)) => identify::run(arguments)?,
+        Some(What::Serve(arguments)) => {
+            build()?;
+            let (palms, soak) = (arguments.palms.to_string(), arguments.soak.to_string());
+            let json = arguments.json.as_deref().map(absolute).transpose()?;
+            let mut words = vec!["--palms", &palms, "--soak", &soak];
+            words.extend(json.iter().flat_map(|path| ["--json", path]));
+            bench("serve", &words)?;
+        }
+        None => {
+            build()?;
+            let json = arguments.json.as_deref().map(absolute).transpose()?;
+            let json = json.iter().flat_map(|path| ["--json", path]);
+            bench("figures", &json.collect::<Vec<_>>())?;
+        }
     }
-    cargo(&command)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a benchmark of `tests/benches/`.
+fn bench(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = vec!["bench", "--profile", "release", "--workspace", "--bench", name, "--"];
+    command.extend(arguments);
+    cargo(&command)
+}
+
+/// Where a path is, whichever folder the benchmark runs in.
+fn absolute(path: &Path) -> anyhow::Result<String> {
+    Ok(std::path::absolute(path)?.to_string_lossy().into_owned())
 }

@@ -17,6 +17,7 @@ use volar_matcher::identify::{Answer, Matcher, ServedGallery};
 use volar_matcher::lockout::{Lockout, LockoutPolicy};
 use volar_matcher::pool::SearchPool;
 use volar_matcher::replay::Replays;
+use volar_matcher::tail_watch::TailWatch;
 use volar_matcher::testing::{MODEL, Palms, subject};
 use volar_matcher::tickets::TicketKeys;
 use volar_proto::v1;
@@ -60,14 +61,15 @@ impl World {
         let own_name: Peer = "spiffe://volar/acme/north/matcher/m1".parse().expect("a good name");
         let id = "members".parse().expect("a slug");
         let (follower, ready) = Follower::new(id, own_name, gallery.clone(), tickets.clone(), vault.channel());
-        let served = ServedGallery { gallery: gallery.clone(), ready: ready.clone() };
+        let tail = TailWatch::new(DecisionPolicy::default().step_up_fpir);
+        let served = ServedGallery { gallery: gallery.clone(), ready: ready.clone(), tail };
         let matcher = Arc::new(Matcher {
             tenant: "acme".parse().expect("a slug"),
             galleries: [("members".parse().expect("a slug"), served)].into(),
             tickets,
             lockout: Arc::new(Lockout::new(LockoutPolicy::default(), clock.clone())),
             replays: Replays::default(),
-            pool: SearchPool::new(2, 64).expect("two threads"),
+            pool: SearchPool::searching(2, 64).expect("two threads"),
             clock: clock.clone(),
             randomness: Arc::new(SeededRandomness::new(99)),
         });

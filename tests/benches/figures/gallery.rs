@@ -1,20 +1,18 @@
 //! Enrolment, search and the gate, through real processes over mutual TLS.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::runtime::Runtime;
-use volar_tests::client::{Clients, enroll, identify};
+use volar_tests::client::{Clients, identify};
+use volar_tests::crowd::{KIOSKS, enroll_crowd};
 use volar_tests::palms::{Palms, Person};
 use volar_tests::system::System;
 use xtask::kiosk::Visit;
 
 use crate::report::Report;
 
-/// Kiosks that enrol at the same time.
-const KIOSKS: usize = 8;
 const SEARCHES: u64 = 300;
 const VISITORS: u64 = 10;
 const VISITS_EACH: u64 = 6;
@@ -27,36 +25,16 @@ pub(crate) fn enrolment_and_search(report: &mut Report, palms: u64) {
     let protection = Arc::new(runtime.block_on(clients.palms()));
     let people = palms / 2;
     runtime.block_on(fill(report, &clients, &protection, people));
-    // Everybody is in the matcher's memory once the last one is admitted.
-    runtime.block_on(clients.admit(&protection, &Person::new(people)));
     runtime.block_on(search(report, &clients, &protection, people));
     gate(report, &system);
 }
 
 async fn fill(report: &mut Report, clients: &Clients, palms: &Arc<Palms>, people: u64) {
-    let next = Arc::new(AtomicU64::new(1));
     let started = Instant::now();
-    let kiosks: Vec<_> = (0..KIOSKS)
-        .map(|_| {
-            let (next, palms, mut client) = (Arc::clone(&next), Arc::clone(palms), clients.enrollment());
-            tokio::spawn(async move {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed > people {
-                        return;
-                    }
-                    let request = enroll(&palms, &Person::new(seed), false);
-                    client.enroll(request).await.expect("a good enrolment");
-                }
-            })
-        })
-        .collect();
-    for kiosk in kiosks {
-        kiosk.await.expect("a kiosk does not panic");
-    }
+    enroll_crowd(clients, palms, people).await;
     let count = usize::try_from(people).expect("small");
     report.rate(
-        format!("enrolments acknowledged, {KIOSKS} kiosks, making their palms included"),
+        format!("people enrolled and admitted, {KIOSKS} kiosks, making their palms included"),
         count,
         started.elapsed(),
     );

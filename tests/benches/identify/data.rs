@@ -1,0 +1,195 @@
+//! Embeddings as the shipped model makes them. Rendering a million palms takes hours, so a normal distribution is fitted
+//! to captures of made-up palms, how palms differ and how captures of one palm differ each on its own, and drawn from.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use volar_core::protection::GalleryProtection;
+use volar_core::secret::Key;
+use volar_core::template::{EMBEDDING_DIMENSIONS as N, Embedding, OrientationField, Position, Quality, Template};
+use volar_palm::embedding::{Embedder, shipped};
+use volar_palm::roi::{ROI_SIDE, RegionOfInterest};
+use volar_synth::{Condition, Palm, Presentation};
+
+/// People whom no training saw.
+const FIRST_PERSON: u64 = 8_000_000;
+
+pub(crate) type Vector = [f32; N];
+
+/// How embeddings are distributed: what to multiply independent normal numbers with, in the protected space.
+pub(crate) struct Distribution {
+    palms: Vec<Vector>,
+    captures: Vec<Vector>,
+}
+
+/// Palms, and second captures of some of them.
+pub(crate) struct Gallery {
+    pub(crate) references: Vec<Vector>,
+    pub(crate) probes: Vec<Vector>,
+    /// Whose each probe is.
+    pub(crate) mates: Vec<usize>,
+}
+
+impl Distribution {
+    pub(crate) fn learn(palms: u64) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let share = palms.div_ceil(threads);
+        let embedder = shipped();
+        let learn = |thread: u64| {
+            let (mut between, mut within) = (vec![[0.0_f64; N]; N], vec![[0.0_f64; N]; N]);
+            for person in FIRST_PERSON + thread * share..FIRST_PERSON + palms.min((thread + 1) * share) {
+                let [a, b] = captures(&*embedder, person);
+                add_product(&mut between, &std::array::from_fn(|i| (a[i] + b[i]) / 2.0), 1.0 / palms as f64);
+                add_product(&mut within, &std::array::from_fn(|i| a[i] - b[i]), 0.5 / palms as f64);
+            }
+            (between, within)
+        };
+        let mut parts = std::thread::scope(|scope| {
+            let learn = &learn;
+            let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || learn(thread))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("learning does not panic")).collect::<Vec<_>>()
+        });
+        let (mut between, mut within) = parts.pop().expect("one thread at least");
+        for (more_between, more_within) in parts {
+            add(&mut between, &more_between, 1.0);
+            add(&mut within, &more_within, 1.0);
+        }
+        // A mean of two captures still has half of how captures differ.
+        add(&mut between, &within, -0.5);
+        Self { palms: protect(&cholesky(between)), captures: protect(&cholesky(within)) }
+    }
+
+    fn draw(factor: &[Vector], random: &mut ChaCha8Rng) -> Vector {
+        let mut vector = [0.0; N];
+        for column in factor {
+            let weight = normal(random);
+            vector.iter_mut().zip(column).for_each(|(to, value)| *to += weight * value);
+        }
+        vector
+    }
+
+    fn capture(&self, palm: &Vector, random: &mut ChaCha8Rng) -> Vector {
+        let noise = Self::draw(&self.captures, random);
+        let mut vector: Vector = std::array::from_fn(|i| palm[i] + noise[i]);
+        let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+        vector.iter_mut().for_each(|value| *value /= length);
+        vector
+    }
+}
+
+impl Gallery {
+    pub(crate) fn draw(distribution: &Distribution, palms: usize, probes: usize) -> Self {
+        let every = palms.div_ceil(probes).max(1);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = palms.div_ceil(threads);
+        let draw = |from: usize| {
+            let (mut references, mut probes) = (Vec::with_capacity(share), Vec::new());
+            for number in from..(from + share).min(palms) {
+                let mut random = ChaCha8Rng::seed_from_u64(number as u64);
+                let palm = Distribution::draw(&distribution.palms, &mut random);
+                references.push(distribution.capture(&palm, &mut random));
+                if number % every == 0 {
+                    probes.push((number, distribution.capture(&palm, &mut random)));
+                }
+            }
+            (references, probes)
+        };
+        let parts: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || draw(thread * share))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("drawing does not panic")).collect()
+        });
+        let mut gallery = Self { references: Vec::new(), probes: Vec::new(), mates: Vec::new() };
+        for (references, probes) in parts {
+            gallery.references.extend(references);
+            for (mate, probe) in probes {
+                gallery.mates.push(mate);
+                gallery.probes.push(probe);
+            }
+        }
+        gallery
+    }
+
+    /// `references.f32` and `probes.f32`, row by row, and `mates.u32`; little-endian.
+    pub(crate) fn write(&self, folder: &Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        for (name, vectors) in [("references.f32", &self.references), ("probes.f32", &self.probes)] {
+            let mut file = BufWriter::new(File::create(folder.join(name))?);
+            for value in vectors.iter().flatten() {
+                file.write_all(&value.to_le_bytes())?;
+            }
+            file.flush()?;
+        }
+        let mates: Vec<u8> = self.mates.iter().flat_map(|&mate| (mate as u32).to_le_bytes()).collect();
+        std::fs::write(folder.join("mates.u32"), mates)
+    }
+}
+
+/// Embeddings of two captures of a left palm.
+fn captures(embedder: &dyn Embedder, person: u64) -> [Vector; 2] {
+    let palm = Palm::of(person, Position::Left);
+    [0, 1].map(|sample| {
+        let presentation = Presentation::of_scene(person, Position::Left, sample, Condition::Good);
+        let image = palm.crop(&presentation, ROI_SIDE).expect("a usual side");
+        let region = RegionOfInterest::new(image.pixels).expect("the right number of pixels");
+        *embedder.embed(&region).expect("a palm").expose()
+    })
+}
+
+fn add_product(to: &mut [[f64; N]], vector: &Vector, weight: f64) {
+    for (row, &a) in to.iter_mut().zip(vector) {
+        row.iter_mut().zip(vector).for_each(|(to, &b)| *to += weight * f64::from(a) * f64::from(b));
+    }
+}
+
+fn add(to: &mut [[f64; N]], matrix: &[[f64; N]], weight: f64) {
+    for (to, row) in to.iter_mut().zip(matrix) {
+        to.iter_mut().zip(row).for_each(|(to, value)| *to += weight * value);
+    }
+}
+
+/// The lower triangle that times its transpose is `matrix`, row by row. A hundredth of the mean variance is added in every
+/// direction: with few palms, some directions would come out below nothing.
+fn cholesky(mut matrix: Vec<[f64; N]>) -> Vec<[f64; N]> {
+    let trace: f64 = (0..N).map(|i| matrix[i][i]).sum();
+    for i in 0..N {
+        matrix[i][i] += 0.01 * trace / N as f64;
+        for j in 0..=i {
+            let known: f64 = (0..j).map(|k| matrix[i][k] * matrix[j][k]).sum();
+            matrix[i][j] = if i == j {
+                (matrix[i][i] - known).max(1e-4 * trace / N as f64).sqrt()
+            } else {
+                (matrix[i][j] - known) / matrix[j][j]
+            };
+        }
+        matrix[i][i + 1..].fill(0.0);
+    }
+    matrix
+}
+
+/// The columns of a factor, each as it is under a gallery's secret transform, which is linear.
+fn protect(factor: &[[f64; N]]) -> Vec<Vector> {
+    let protection = GalleryProtection::new(&Key::new([9; 32]));
+    let field = OrientationField::new(&[0; volar_core::template::FIELD_SIDE * volar_core::template::FIELD_SIDE]);
+    let field = field.expect("cells below six");
+    let protect = |column: usize| {
+        let values: Vec<f32> = factor.iter().map(|row| row[column] as f32).collect();
+        let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let template = Template {
+            position: Position::Left,
+            quality: Quality::new(80).expect("in range"),
+            embedding: Embedding::normalized(&values).expect("a column has a length"),
+            orientations: vec![field.clone()],
+        };
+        protection.reference(&template).embedding.expose().map(|value| value * length)
+    };
+    (0..N).map(protect).collect()
+}
+
+/// Box and Muller's.
+fn normal(random: &mut ChaCha8Rng) -> f32 {
+    let (a, b): (f32, f32) = (random.random(), random.random());
+    (-2.0 * (1.0 - a).ln()).sqrt() * (std::f32::consts::TAU * b).cos()
+}

@@ -1,0 +1,175 @@
+//! What a matcher does for each `Identify`, without the wire: scan, score, verify, decide.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use volar_core::template::{Probe, ProtectedEmbedding, Reference};
+use volar_matcher::decision::{Decision, DecisionPolicy, decide};
+use volar_matcher::index::{Index, IndexedPalm, Standing};
+use volar_matcher::parameters::BATCH_MAX;
+use volar_matcher::testing::{Palms, score_model, subject};
+use volar_matcher::verify::candidates;
+
+use crate::data::{Gallery, Vector};
+
+/// Codes that references share: what they say does not change what comparing them takes.
+const CODES: usize = 4_096;
+
+struct Probes {
+    probes: Vec<Probe>,
+    mates: Vec<usize>,
+    /// Cosine of each probe and its mate.
+    cosines: Vec<f32>,
+}
+
+/// Every figure, as JSON.
+pub(crate) fn identification(gallery: Gallery) -> serde_json::Value {
+    let mut palms = Palms::new(1);
+    let patterns: Vec<_> = (0..CODES)
+        .map(|_| {
+            let template = palms.template();
+            (palms.reference(&template), palms.probe(&template))
+        })
+        .collect();
+    let Gallery { references, probes, mates } = gallery;
+    let cosines = probes.iter().zip(&mates).map(|(probe, &mate)| cosine(probe, &references[mate])).collect();
+    let probes = probes.iter().zip(&mates).map(|(probe, &mate)| {
+        let pattern = &patterns[mate % CODES].1;
+        Probe { embedding: protected(probe), codes: pattern.codes.clone(), quality: pattern.quality }
+    });
+    let probes = Probes { probes: probes.collect(), mates, cosines };
+    let count = references.len();
+
+    let before = resident();
+    let started = Instant::now();
+    let index = Index::default();
+    for (number, reference) in references.iter().enumerate() {
+        let pattern = &patterns[number % CODES].0;
+        let reference =
+            Reference { embedding: protected(reference), code: pattern.code.clone(), quality: pattern.quality };
+        let palm = IndexedPalm { position: volar_core::template::Position::Left, references: vec![reference] };
+        assert!(index.add(subject(number as u32), &[palm], Standing::Active), "each is another person");
+    }
+    let build = started.elapsed();
+    let bytes = (resident() - before) as f64 / count as f64;
+    drop(references);
+
+    let alone = one_by_one(&index, &probes);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let on_one = queries_per_second(&index, &probes, 1);
+    let on_all = queries_per_second(&index, &probes, threads);
+    let near = probes.cosines.iter().filter(|&&cosine| cosine >= 0.5).count();
+    json!({
+        "engine": "volar",
+        "palms": count,
+        "recall_at_1": alone.found as f64 / near as f64,
+        "recall_n": near,
+        "p50_ms": quantile(&alone.search, 0.5),
+        "p99_ms": quantile(&alone.search, 0.99),
+        "identify_p50_ms": quantile(&alone.identify, 0.5),
+        "identify_p99_ms": quantile(&alone.identify, 0.99),
+        "queries_per_second": on_all.search,
+        "identifications_per_second_one_core": on_one.identify,
+        "identifications_per_second": on_all.identify,
+        "cores": threads,
+        "bytes_per_vector": bytes,
+        "build_seconds": build.as_secs_f64(),
+        "admitted": alone.admitted,
+        "probes": probes.probes.len(),
+        "top_1": alone.top,
+    })
+}
+
+struct Alone {
+    /// Scan and scores.
+    search: Vec<Duration>,
+    /// With verification and decision.
+    identify: Vec<Duration>,
+    /// Probes of mates of cosine 0.5 and more whose mate came first.
+    found: usize,
+    admitted: usize,
+    top: Vec<Option<u32>>,
+}
+
+fn one_by_one(index: &Index, probes: &Probes) -> Alone {
+    let (policy, model) = (DecisionPolicy::default(), score_model());
+    let mut alone = Alone { search: vec![], identify: vec![], found: 0, admitted: 0, top: vec![] };
+    for (number, probe) in probes.probes.iter().enumerate() {
+        let started = Instant::now();
+        let hits = index.nearest(&[&probe.embedding], policy.verified_palms, Standing::Active).remove(0);
+        alone.search.push(started.elapsed());
+        let thresholds = policy.thresholds(&model, index.references(Standing::Active));
+        let (decision, _) = decide(&candidates(&model, probe, &hits), thresholds);
+        alone.identify.push(started.elapsed());
+        let mate = subject(probes.mates[number] as u32);
+        alone.found += usize::from(probes.cosines[number] >= 0.5 && hits[0].row.subject == mate);
+        alone.admitted += usize::from(decision == Decision::Admitted(mate));
+        let first = hits.first().map(|hit| hit.row.subject.to_string());
+        alone.top.push(first.map(|id| u32::from_str_radix(&id[..8], 16).expect("the first part of an id is a number")));
+    }
+    alone.search.sort_unstable();
+    alone.identify.sort_unstable();
+    alone
+}
+
+struct Rate {
+    search: f64,
+    identify: f64,
+}
+
+/// Saturated: every thread takes as many at once as the matcher does when they queue.
+fn queries_per_second(index: &Index, probes: &Probes, threads: usize) -> Rate {
+    let policy = DecisionPolicy::default();
+    let run = |verify: bool| {
+        let next = AtomicUsize::new(0);
+        let batches: Vec<&[Probe]> = probes.probes.chunks(BATCH_MAX).collect();
+        let rounds = batches.len().max(128);
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    let model = score_model();
+                    loop {
+                        let turn = next.fetch_add(1, Ordering::Relaxed);
+                        if turn >= rounds {
+                            return;
+                        }
+                        let batch = batches[turn % batches.len()];
+                        let embeddings: Vec<_> = batch.iter().map(|probe| &probe.embedding).collect();
+                        let found = index.nearest(&embeddings, policy.verified_palms, Standing::Active);
+                        if verify {
+                            for (probe, hits) in batch.iter().zip(found) {
+                                let thresholds = policy.thresholds(&model, index.references(Standing::Active));
+                                std::hint::black_box(decide(&candidates(&model, probe, &hits), thresholds));
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        let done: usize = (0..rounds).map(|turn| batches[turn % batches.len()].len()).sum();
+        done as f64 / started.elapsed().as_secs_f64()
+    };
+    Rate { search: run(false), identify: run(true) }
+}
+
+fn protected(vector: &Vector) -> ProtectedEmbedding {
+    ProtectedEmbedding::from_untrusted(vector).expect("drawn with length one")
+}
+
+fn cosine(a: &Vector, b: &Vector) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn quantile(sorted: &[Duration], share: f64) -> f64 {
+    let rank = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len());
+    sorted[rank - 1].as_secs_f64() * 1e3
+}
+
+/// Memory that this process has in use, in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it names resident memory");
+    1_024 * line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kilobytes")
+}

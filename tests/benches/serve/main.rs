@@ -1,0 +1,151 @@
+//! A running matcher under load, over mutual TLS. Calls are made when they are due, whether or not earlier ones are
+//! answered, and timed from when they were due: a server that falls behind is not asked less (no coordinated omission).
+
+// A benchmark is an edge: it takes the time and talks on standard output.
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
+
+mod churn;
+mod load;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use volar_tests::crowd::enroll_crowd;
+use volar_tests::system::System;
+
+use churn::Churn;
+use load::{Load, Step};
+
+/// The load is held if 99 of 100 answers come in this time and none is an error.
+const P99_MAX: Duration = Duration::from_millis(25);
+/// Each step lasts this long.
+const STEP: Duration = Duration::from_secs(6);
+/// The first step's calls a second; each further one has half as many again.
+const FIRST_RATE: f64 = 20.0;
+/// Steps between the highest load that was held and the lowest that was not.
+const HALVINGS: usize = 3;
+/// Enrolments and erasures a second during the soak.
+const CHURN_RATE: f64 = 50.0;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    // `cargo test --all-targets` runs benchmarks without --bench; they are for `cargo bench` alone.
+    if !words.iter().any(|word| word == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    let value = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
+    let number = |name: &str, default: u64| value(name).map_or(default, |word| word.parse().expect("a number"));
+    let (palms, soak) = (number("--palms", 10_000), Duration::from_secs(number("--soak", 600)));
+    let figures = Runtime::new().expect("a runtime").block_on(run(palms, soak));
+    if let Some(path) = value("--json") {
+        std::fs::write(path, format!("{figures:#}\n")).expect("the file for the figures is writable");
+    }
+    let clean = figures["soak"].is_null() || figures["soak"]["errors"] == 0 && figures["soak"]["erased_admitted"] == 0;
+    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn run(palms: u64, soak: Duration) -> Value {
+    let mut system = tokio::task::block_in_place(System::servers);
+    let clients = system.clients();
+    let protection = Arc::new(clients.palms().await);
+    let people = (palms / 2).max(1);
+    println!("enrolling {people} people");
+    enroll_crowd(&clients, &protection, people).await;
+    let load = Load::prepare(&clients, &protection, people);
+
+    let mut steps: Vec<Step> = Vec::new();
+    let (mut held, mut missed) = (None::<f64>, None::<f64>);
+    let mut rate = FIRST_RATE;
+    for _ in 0..32 {
+        let step = load.offer(rate, STEP).await;
+        println!("  {step}");
+        let good = step.errors == 0 && step.p99 <= P99_MAX;
+        steps.push(step);
+        if good {
+            held = Some(held.map_or(rate, |held| held.max(rate)));
+        } else {
+            missed = Some(missed.map_or(rate, |missed| missed.min(rate)));
+        }
+        rate = match (held, missed) {
+            (_, None) => rate * 1.5,
+            (Some(held), Some(missed)) if missed / held > 1.5_f64.powf(0.5_f64.powi(HALVINGS as i32)) + 1e-9 => {
+                (held * missed).sqrt()
+            }
+            (None, Some(missed)) if missed > 1.0 => missed / 2.0,
+            _ => break,
+        };
+    }
+    print(&steps);
+    let highest = held.unwrap_or(0.0);
+    println!("highest load held at p99 within {} ms: {highest:.0} a second", P99_MAX.as_millis());
+    let soaked = if soak.is_zero() || highest == 0.0 {
+        Value::Null
+    } else {
+        let matcher = system.deployment.matcher_process().expect("it runs").id();
+        let churn = Churn::start(&clients, &protection, CHURN_RATE);
+        let before = resident(matcher);
+        let step = load.offer(0.8 * highest, soak).await;
+        let erased = churn.stop().await;
+        let after = resident(matcher);
+        println!("soak of {} s at 80 %: {step}", soak.as_secs());
+        println!(
+            "  meanwhile {} enrolments and {} erasures, {} errors, {} erased people admitted; memory {:.1} to {:.1} MiB",
+            erased.enrolled,
+            erased.erased,
+            erased.errors,
+            erased.admitted,
+            before / 1_048_576.0,
+            after / 1_048_576.0
+        );
+        json!({
+            "seconds": soak.as_secs(),
+            "load": step.to_json(),
+            "errors": step.errors + erased.errors,
+            "enrolled": erased.enrolled,
+            "erased": erased.erased,
+            "erased_admitted": erased.admitted,
+            "memory_before": before,
+            "memory_after": after,
+        })
+    };
+    let rows: Vec<Value> = steps.iter().map(Step::to_json).collect();
+    json!({ "palms": palms, "highest_held": highest, "p99_max_ms": P99_MAX.as_millis() as u64, "rows": rows, "soak": soaked })
+}
+
+fn print(steps: &[Step]) {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header([
+        "offered /s",
+        "calls",
+        "errors",
+        "p50 ms",
+        "p99 ms",
+        "longest ms",
+    ]);
+    let mut sorted: Vec<&Step> = steps.iter().collect();
+    sorted.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    for step in sorted {
+        let milliseconds = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
+        table.add_row([
+            format!("{:.0}", step.rate),
+            step.calls.to_string(),
+            step.errors.to_string(),
+            milliseconds(step.p50),
+            milliseconds(step.p99),
+            milliseconds(step.longest),
+        ]);
+    }
+    println!("{table}");
+}
+
+/// Memory that a process has in use, in bytes.
+fn resident(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it names resident memory");
+    1_024.0 * line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number of kilobytes")
+}
