@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use volar_core::id::ModelId;
 use volar_core::nearness::{CodeWords, reference_code};
 use volar_core::template::{EMBEDDING_DIMENSIONS, OrientationField, Template};
-use volar_palm::embedding::{self, Embedder};
+use volar_palm::embedding::{self, Embedded, Embedder};
 use volar_palm::guidance::Guidance;
 use volar_palm::orientation::orientation_fields;
 use volar_palm::pipeline::{Outcome, Pipeline, PipelineConfig};
@@ -83,9 +83,9 @@ impl Extractor {
             embedding::EmbeddingError::Background { .. } => "palm square mostly beside the hand".to_owned(),
             embedding::EmbeddingError::Template(error) => error.to_string(),
         };
-        let embedding = self.embedder.embed(region).map_err(none)?;
+        let Embedded { embedding, clarity } = self.embedder.embed(region).map_err(none)?;
         let fields = orientation_fields(region).map_err(none)?;
-        let quality = roi_quality(region, &fields[0]);
+        let quality = roi_quality(clarity, &fields[0]);
         Ok(sample(embedding.expose(), fields, quality))
     }
 

@@ -155,7 +155,7 @@ mod tests {
             generation: 1,
             model: model.to_owned(),
         };
-        assert!(protection(response(32, "palm-lines-1")).is_ok());
+        assert!(protection(response(32, "palm-lines-2")).is_ok());
         assert_eq!(protection(response(31, "m")).err(), Some(AnswerError::KeyLength { found: 31 }));
         assert_eq!(protection(response(32, "no model")).err(), Some(AnswerError::Model));
     }

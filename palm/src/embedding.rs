@@ -32,7 +32,16 @@ pub trait Embedder: Send + Sync {
     fn model(&self) -> ModelId;
 
     /// The embedding of `roi`: the same for the same pixels, always.
-    fn embed(&self, roi: &RegionOfInterest) -> Result<Embedding, EmbeddingError>;
+    fn embed(&self, roi: &RegionOfInterest) -> Result<Embedded, EmbeddingError>;
+}
+
+/// What a region of interest says.
+pub struct Embedded {
+    /// Whose palm it is.
+    pub embedding: Embedding,
+    /// How clearly it says so, 0 to 1: how far the region is from the mean of all palms, in the directions in which palms
+    /// differ. Palms nearer to it are missed more often. It does not tell a palm from what is none.
+    pub clarity: f32,
 }
 
 /// The embedder of this version: what kiosk, gate and evaluation make templates with.
@@ -53,7 +62,7 @@ mod tests {
     }
 
     fn cosine(a: &RegionOfInterest, b: &RegionOfInterest) -> f32 {
-        let [a, b] = [a, b].map(|roi| embedder().embed(roi).expect("a palm"));
+        let [a, b] = [a, b].map(|roi| embedder().embed(roi).expect("a palm").embedding);
         a.expose().iter().zip(b.expose()).map(|(a, b)| a * b).sum()
     }
 
@@ -115,17 +124,26 @@ mod tests {
     #[test]
     fn the_same_pixels_give_the_same_embedding() {
         let roi = region(5, 0, |_| {});
-        let once = embedder().embed(&roi).expect("a palm");
-        let again = std::thread::spawn(move || embedder().embed(&roi)).join().expect("no panic").expect("a palm");
+        let once = embedder().embed(&roi).expect("a palm").embedding;
+        let again = std::thread::spawn(move || embedder().embed(&roi)).join().expect("no panic");
+        let again = again.expect("a palm").embedding;
         assert_eq!(once.expose(), again.expose());
         let length: f32 = once.expose().iter().map(|value| value * value).sum();
         assert!((length - 1.0).abs() < 1e-4 && once.expose().iter().all(|value| value.is_finite()));
     }
 
     #[test]
+    fn palms_differ_in_clarity() {
+        let clarity = |person: u64| embedder().embed(&region(person, 0, |_| {})).expect("a palm").clarity;
+        let mut clear: Vec<f32> = (1..=12).map(clarity).collect();
+        clear.sort_by(f32::total_cmp);
+        assert!(clear[0] > 0.2 && clear[11] <= 1.0 && clear[11] > clear[0] + 0.1, "{clear:?}");
+    }
+
+    #[test]
     fn a_flat_region_is_an_error_that_says_so() {
         let flat = RegionOfInterest::new(vec![128; ROI_SIDE * ROI_SIDE]).expect("the right number of pixels");
-        let error = embedder().embed(&flat).expect_err("must be refused");
+        let error = embedder().embed(&flat).err().expect("must be refused");
         assert!(matches!(error, EmbeddingError::Featureless { contrast } if contrast < 0.01), "{error:?}");
         assert!(error.to_string().contains("shows no lines"));
     }

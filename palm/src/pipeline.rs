@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use volar_core::id::ModelId;
-use volar_core::template::{Position, Quality, Template};
+use volar_core::template::{Quality, Template};
 
 use crate::blob::{Blob, blobs};
 use crate::contour::Contour;
 use crate::digits;
-use crate::embedding::{Embedder, EmbeddingError};
+use crate::embedding::{Embedded, Embedder};
 use crate::frame::Frame;
 use crate::guidance::Guidance;
 use crate::hand::{Found, HandFinder};
@@ -126,27 +126,18 @@ impl Pipeline {
         if let Some(reason) = measures.guidance(self.config.guided) {
             return Outcome::Guidance { reason, outline };
         }
-        let quality = Quality::new(measures.quality()).expect("a share of one hundred");
+        let seen = self.embedder.embed(&region).and_then(|embedded| Ok((embedded, orientation_fields(&region)?)));
+        let Ok((Embedded { embedding, clarity }, orientations)) = seen else {
+            // A palm without a single line is one that the sensor cannot see.
+            return Outcome::Guidance { reason: Guidance::TooDark, outline };
+        };
+        let quality = Quality::new(measures.quality(clarity)).expect("a share of one hundred");
         if quality.value() < self.config.quality_min {
             return Outcome::Guidance { reason: measures.worst(), outline };
         }
         let position = landmarks.position(self.config.mirrored);
-        match self.template(&region, position, quality) {
-            Ok(template) => Outcome::Captured(Capture { template, quality, outline, region }),
-            // A palm without a single line is one that the sensor cannot see.
-            Err(_) => Outcome::Guidance { reason: Guidance::TooDark, outline },
-        }
-    }
-
-    fn template(
-        &self,
-        region: &RegionOfInterest,
-        position: Position,
-        quality: Quality,
-    ) -> Result<Template, EmbeddingError> {
-        let embedding = self.embedder.embed(region)?;
-        let orientations = orientation_fields(region)?;
-        Ok(Template { position, quality, embedding, orientations })
+        let template = Template { position, quality, embedding, orientations };
+        Outcome::Captured(Capture { template, quality, outline, region })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::roi::{PALM_SIDE, ROI_SIDE};
 use volar_core::template::{CODE_SHIFT, CODE_SIDE, FIELD_SIDE, ROTATIONS_MAX};
 
 /// The extractor's name: anything below that changes what a template says changes this too.
-pub(crate) const MODEL: &str = "palm-lines-1";
+pub(crate) const MODEL: &str = "palm-lines-2";
 
 /// Standard deviation of the Gaussian whose mean is taken away, as a share of the palm square: three times the width of
 /// a principal line.
@@ -26,6 +26,13 @@ pub(crate) const BACKGROUND_SHARE: f32 = 0.35;
 pub(crate) const BACKGROUND_REACH: usize = 3;
 /// Least share of skin in a region.
 pub(crate) const SKIN_SHARE_MIN: f32 = 0.5;
+
+/// Turns of the palm, in degrees, of which the network is asked and the mean taken: its means over parts of the palm bear
+/// small shifts, and this bears small turns.
+pub(crate) const TURNS_DEGREES: [f32; 2] = [-5.0, 5.0];
+/// Lengths of that mean that count as saying nothing and as saying all. Of 3,072 crops of made-up palms, 2 % lie below 16.7
+/// and 10 % above 21.9.
+pub(crate) const CLARITY: (f32, f32) = (12.0, 22.5);
 
 /// Filters run on a picture of half the size: their wavelength is 16 pixels, far above its limit of 4.
 pub(crate) const HALF_SIDE: usize = ROI_SIDE / 2;

@@ -59,7 +59,7 @@ fn template(embedder: &dyn Embedder, region: &RegionOfInterest) -> Template {
     Template {
         position: Position::Right,
         quality: Quality::new(90).expect("in range"),
-        embedding: embedder.embed(region).expect("a palm shows lines"),
+        embedding: embedder.embed(region).expect("a palm shows lines").embedding,
         orientations: orientation_fields(region).expect("a palm shows lines"),
     }
 }

@@ -15,11 +15,9 @@ import torch
 
 from measure import embed
 from model import PalmNet
-from stream import INPUT_SIDE, SIDE, SYNTH, normalize
+from stream import INPUT_SIDE, REACH, SIDE, SYNTH, looks
 
 DIFFERENCE_MAX = 1e-4
-# Pixels of a region of interest around the palm square, on each side.
-ROI_MARGIN = 12
 
 
 def made_up_regions(synth):
@@ -28,9 +26,10 @@ def made_up_regions(synth):
         made = [synth, "set", "--kind", "crops", "--people", 2, "--samples", 1, "--seed", 1, "--out", folder]
         subprocess.run([str(word) for word in made], check=True)
         files = sorted(Path(folder).glob("*.png"))
-        squares = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)[ROI_MARGIN:-ROI_MARGIN, ROI_MARGIN:-ROI_MARGIN] for file in files]
-    small = [cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for square in squares]
-    return [file.stem for file in files], np.stack([normalize(square)[None] for square in small])
+        regions = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
+    side = SIDE + 2 * REACH
+    small = [cv2.resize(region, (side, side), interpolation=cv2.INTER_AREA) for region in regions]
+    return [file.stem for file in files], np.stack([looks(region) for region in small])
 
 
 def main():
@@ -50,10 +49,11 @@ def main():
     )
     onnx.checker.check_model(onnx.load(options.out))
 
-    names, pictures = made_up_regions(options.synth)
-    expected = embed(network, pictures)
+    names, shown = made_up_regions(options.synth)
+    expected = embed(network, shown)
     session = onnxruntime.InferenceSession(options.out)
-    found = np.concatenate([session.run(None, {"palm": picture[None]})[0] for picture in pictures])
+    ask = lambda looks: np.mean([session.run(None, {"palm": look[None]})[0][0] for look in looks], axis=0)
+    found = np.stack([ask(looks) for looks in shown])
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     difference = float(np.abs(found - expected).max())
     print(f"greatest difference of ONNX Runtime from PyTorch: {difference:.1e}")

@@ -7,14 +7,17 @@ import cv2
 import numpy as np
 import torch
 
-from stream import SIDE, Stream, normalize
+import stream
+from stream import SIDE, looks_of_crop
 
 
 @torch.no_grad()
-def embed(network, pictures, batch=128):
+def embed(network, looks, batch=64):
+    """Embeddings of what the network is shown: (n, turns, 1, side, side)."""
     network.eval()
-    parts = [network(torch.from_numpy(pictures[i : i + batch])) for i in range(0, len(pictures), batch)]
-    return torch.nn.functional.normalize(torch.cat(parts)).numpy()
+    parts = [network(torch.from_numpy(looks[i : i + batch]).flatten(0, 1)) for i in range(0, len(looks), batch)]
+    means = torch.cat(parts).unflatten(0, (len(looks), -1)).mean(1)
+    return torch.nn.functional.normalize(means).numpy()
 
 
 def rates(mated, non_mated):
@@ -39,12 +42,10 @@ def pairs(embeddings, palms, sessions=None):
     return cosines[same & kept], cosines[~same & kept]
 
 
-def made_up(program, palms=150, crops=3000, seed=900_000_001):
-    """Crops of palms with numbers far from those trained on."""
-    stream = Stream(program, palms, seed, 0, crops)
-    pictures, numbers = next(stream)
-    stream.close()
-    return pictures, numbers
+def made_up(program, palms=150, crops=3072, seed=900_000_001):
+    """Looks at crops of palms with numbers far from those trained on."""
+    pictures, numbers = stream.made_up(program, palms, seed, crops)
+    return np.stack([looks_of_crop(picture) for picture in pictures]), numbers
 
 
 def manifest(path):
@@ -53,7 +54,7 @@ def manifest(path):
     with open(path, newline="") as file:
         for row in csv.DictReader(file):
             crop = cv2.imread(str(Path(path).parent / row["path"]), cv2.IMREAD_GRAYSCALE)
-            pictures.append(normalize(cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA))[None])
+            pictures.append(looks_of_crop(cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)))
             palms.append(f"{row['subject']}/{row['position']}")
             sessions.append(row["session"])
     number = lambda words: np.unique(words, return_inverse=True)[1]

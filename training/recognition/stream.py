@@ -39,6 +39,38 @@ def normalize(crop):
     return cv2.copyMakeBorder(values, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REFLECT_101)
 
 
+# Turns of a palm, in degrees, of which the network is asked and the mean taken.
+TURNS = (-5.0, 5.0)
+# Pixels around a crop that a turn may reach: a region of interest's margin.
+REACH = 9
+
+
+def turned(region, degrees):
+    """The middle SIDE x SIDE of a region with REACH pixels around them, turned about the centre."""
+    sine, cosine = np.sin(np.float32(np.radians(degrees))), np.cos(np.float32(np.radians(degrees)))
+    at = np.arange(SIDE, dtype=np.float32) - np.float32((SIDE - 1) / 2)
+    y, x = np.meshgrid(at, at, indexing="ij")
+    centre = np.float32((len(region) - 1) / 2)
+    from_x, from_y = cosine * x - sine * y + centre, sine * x + cosine * y + centre
+    left, top = from_x.astype(int), from_y.astype(int)
+    right_share, lower_share = from_x - left, from_y - top
+    grey = region.astype(np.float32)
+    upper = grey[top, left] * (1 - right_share) + grey[top, left + 1] * right_share
+    lower = grey[top + 1, left] * (1 - right_share) + grey[top + 1, left + 1] * right_share
+    return upper * (1 - lower_share) + lower * lower_share
+
+
+def looks(region):
+    """What the network is shown of a region of interest of 114 x 114: (turns, 1, input side, input side).
+    palm/src/palm_lines.rs shows it the same."""
+    return np.stack([normalize(turned(region, degrees))[None] for degrees in TURNS])
+
+
+def looks_of_crop(crop):
+    """The same of a crop without its surroundings, mirrored."""
+    return looks(cv2.copyMakeBorder(crop, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT_101))
+
+
 def ways(palm):
     """Which of eight ways a palm lies: turned by quarters, mirrored or not."""
     return (palm * 2654435761 >> 8) % 8
@@ -49,6 +81,15 @@ def lying(crop, palm):
     way = ways(palm)
     turned = np.rot90(crop, way % 4)
     return np.ascontiguousarray(turned[:, ::-1] if way >= 4 else turned)
+
+
+def made_up(program, palms, seed, count):
+    """Crops as they are, and their palms' numbers."""
+    command = [program, "stream", "--palms", palms, "--seed", seed, "--side", SIDE, "--crops", count]
+    made = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, check=True).stdout
+    records = np.frombuffer(made, np.uint8).reshape(-1, 4 + SIDE * SIDE)
+    numbers = records[:, :4].copy().view("<u4")[:, 0].astype(np.int64)
+    return [lying(pixels.reshape(SIDE, SIDE), int(palm)) for pixels, palm in zip(records[:, 4:], numbers)], numbers
 
 
 class Stream:

@@ -73,7 +73,7 @@ fn request(codes: usize) -> Enroll {
     Enroll {
         gallery: "members".parse().expect("a slug"),
         generation: 1,
-        model: "palm-lines-1".parse().expect("a slug"),
+        model: "palm-lines-2".parse().expect("a slug"),
         consent: Some(Consent {
             policy_version: "2026-11".to_owned(),
             language: "en".to_owned(),

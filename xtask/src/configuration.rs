@@ -136,7 +136,7 @@ key_table = \"keys/subjects.table\"
 
 [[tenants]]
 id = \"acme\"
-galleries = [{ id = \"members\", model = \"palm-lines-1\" }]
+galleries = [{ id = \"members\", model = \"palm-lines-2\" }]
 ";
 
 const NOTICE: &str = "\

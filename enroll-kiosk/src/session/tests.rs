@@ -41,7 +41,7 @@ impl Visit {
         Self::with(Rules {
             session: SessionConfig::default(),
             capture: CaptureConfig::default(),
-            scores: ScoreModel::for_model(&"palm-lines-1".parse().expect("a slug")).expect("calibrated"),
+            scores: ScoreModel::for_model(&"palm-lines-2".parse().expect("a slug")).expect("calibrated"),
             language: Language::En,
             payment_required: false,
         })

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use rand::{Rng, SeedableRng};
@@ -26,11 +27,19 @@ pub(crate) struct Distribution {
 }
 
 /// Palms, and second captures of some of them.
-pub(crate) struct Gallery {
+#[derive(Default)]
+pub(crate) struct Palms {
     pub(crate) references: Vec<Vector>,
-    pub(crate) probes: Vec<Vector>,
-    /// Whose each probe is.
-    pub(crate) mates: Vec<usize>,
+    pub(crate) probes: Vec<Probe>,
+}
+
+/// A second capture of an enrolled palm.
+pub(crate) struct Probe {
+    pub(crate) vector: Vector,
+    /// Whose it is.
+    pub(crate) mate: usize,
+    /// Cosine of the two captures.
+    pub(crate) cosine: f32,
 }
 
 impl Distribution {
@@ -80,50 +89,66 @@ impl Distribution {
     }
 }
 
-impl Gallery {
-    pub(crate) fn draw(distribution: &Distribution, palms: usize, probes: usize) -> Self {
-        let every = palms.div_ceil(probes).max(1);
+impl Palms {
+    /// The palms of these numbers, the same in any division; a probe of one in `every`.
+    pub(crate) fn draw(distribution: &Distribution, numbers: Range<usize>, every: usize) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = palms.div_ceil(threads);
-        let draw = |from: usize| {
-            let (mut references, mut probes) = (Vec::with_capacity(share), Vec::new());
-            for number in from..(from + share).min(palms) {
+        let share = numbers.len().div_ceil(threads).max(1);
+        let draw = |numbers: Range<usize>| {
+            let mut palms = Self::default();
+            for number in numbers {
                 let mut random = ChaCha8Rng::seed_from_u64(number as u64);
                 let palm = Distribution::draw(&distribution.palms, &mut random);
-                references.push(distribution.capture(&palm, &mut random));
-                if number % every == 0 {
-                    probes.push((number, distribution.capture(&palm, &mut random)));
+                let reference = distribution.capture(&palm, &mut random);
+                if number.is_multiple_of(every) {
+                    let vector = distribution.capture(&palm, &mut random);
+                    let cosine = vector.iter().zip(&reference).map(|(a, b)| a * b).sum();
+                    palms.probes.push(Probe { vector, mate: number, cosine });
                 }
+                palms.references.push(reference);
             }
-            (references, probes)
+            palms
         };
-        let parts: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || draw(thread * share))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("drawing does not panic")).collect()
-        });
-        let mut gallery = Self { references: Vec::new(), probes: Vec::new(), mates: Vec::new() };
-        for (references, probes) in parts {
-            gallery.references.extend(references);
-            for (mate, probe) in probes {
-                gallery.mates.push(mate);
-                gallery.probes.push(probe);
+        let mut all = Self::default();
+        std::thread::scope(|scope| {
+            let starts = numbers.clone().step_by(share);
+            let threads: Vec<_> =
+                starts.map(|start| scope.spawn(move || draw(start..(start + share).min(numbers.end)))).collect();
+            for thread in threads {
+                let palms = thread.join().expect("drawing does not panic");
+                all.references.extend(palms.references);
+                all.probes.extend(palms.probes);
             }
-        }
-        gallery
+        });
+        all
+    }
+}
+
+/// Where the peers read: `references.f32` and `probes.f32`, row by row, and `mates.u32`; little-endian.
+pub(crate) struct Files {
+    references: BufWriter<File>,
+    probes: BufWriter<File>,
+    mates: BufWriter<File>,
+}
+
+impl Files {
+    pub(crate) fn create(folder: &Path) -> std::io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let create = |name: &str| File::create(folder.join(name)).map(BufWriter::new);
+        Ok(Self { references: create("references.f32")?, probes: create("probes.f32")?, mates: create("mates.u32")? })
     }
 
-    /// `references.f32` and `probes.f32`, row by row, and `mates.u32`; little-endian.
-    pub(crate) fn write(&self, folder: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        for (name, vectors) in [("references.f32", &self.references), ("probes.f32", &self.probes)] {
-            let mut file = BufWriter::new(File::create(folder.join(name))?);
-            for value in vectors.iter().flatten() {
-                file.write_all(&value.to_le_bytes())?;
-            }
-            file.flush()?;
+    pub(crate) fn append(&mut self, palms: &Palms) -> std::io::Result<()> {
+        for value in palms.references.iter().flatten() {
+            self.references.write_all(&value.to_le_bytes())?;
         }
-        let mates: Vec<u8> = self.mates.iter().flat_map(|&mate| (mate as u32).to_le_bytes()).collect();
-        std::fs::write(folder.join("mates.u32"), mates)
+        for probe in &palms.probes {
+            for value in probe.vector {
+                self.probes.write_all(&value.to_le_bytes())?;
+            }
+            self.mates.write_all(&(probe.mate as u32).to_le_bytes())?;
+        }
+        [&mut self.references, &mut self.probes, &mut self.mates].into_iter().try_for_each(Write::flush)
     }
 }
 
@@ -134,7 +159,7 @@ fn captures(embedder: &dyn Embedder, person: u64) -> [Vector; 2] {
         let presentation = Presentation::of_scene(person, Position::Left, sample, Condition::Good);
         let image = palm.crop(&presentation, ROI_SIDE).expect("a usual side");
         let region = RegionOfInterest::new(image.pixels).expect("the right number of pixels");
-        *embedder.embed(&region).expect("a palm").expose()
+        *embedder.embed(&region).expect("a palm").embedding.expose()
     })
 }
 

@@ -10,7 +10,7 @@ mod measure;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use data::{Distribution, Gallery};
+use data::{Distribution, Files};
 
 /// Made-up palms of which the distribution is learnt.
 const LEARNT_PALMS: u64 = 1_200;
@@ -39,13 +39,10 @@ fn main() -> ExitCode {
     };
     println!("learning how embeddings of {LEARNT_PALMS} made-up palms are distributed");
     let distribution = Distribution::learn(LEARNT_PALMS);
+    let files = arguments.folder.as_ref().map(|folder| Files::create(folder).expect("the folder is writable"));
     println!("drawing {} palms and {} probes", arguments.palms, arguments.probes);
-    let gallery = Gallery::draw(&distribution, arguments.palms, arguments.probes);
-    if let Some(folder) = &arguments.folder {
-        gallery.write(folder).expect("the folder for the embeddings is writable");
-    }
-    let figures = measure::identification(gallery);
-    println!("{figures}");
+    let figures = measure::identification(&distribution, arguments.palms, arguments.probes, files);
+    println!("{}", measure::without_lists(&figures));
     std::fs::write(&arguments.json, figures.to_string()).expect("the file for the figures is writable");
     ExitCode::SUCCESS
 }

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use volar_core::template::{Probe, ProtectedEmbedding, Reference};
+use volar_core::template::{Position, Probe, ProtectedEmbedding, Reference};
 use volar_matcher::decision::{Decision, DecisionPolicy, decide};
 use volar_matcher::index::{Index, IndexedPalm, Standing};
 use volar_matcher::parameters::BATCH_MAX;
 use volar_matcher::testing::{Palms, score_model, subject};
 use volar_matcher::verify::candidates;
 
-use crate::data::{Gallery, Vector};
+use crate::data::{self, Distribution, Files, Vector};
 
 /// Codes that references share: what they say does not change what comparing them takes.
 const CODES: usize = 4_096;
@@ -23,37 +23,55 @@ struct Probes {
     cosines: Vec<f32>,
 }
 
+/// Palms that are drawn at a time.
+const CHUNK: usize = 100_000;
+
 /// Every figure, as JSON.
-pub(crate) fn identification(gallery: Gallery) -> serde_json::Value {
-    let mut palms = Palms::new(1);
+pub(crate) fn identification(
+    distribution: &Distribution,
+    count: usize,
+    probe_count: usize,
+    mut files: Option<Files>,
+) -> serde_json::Value {
+    let mut patterns = Palms::new(1);
     let patterns: Vec<_> = (0..CODES)
         .map(|_| {
-            let template = palms.template();
-            (palms.reference(&template), palms.probe(&template))
+            let template = patterns.template();
+            (patterns.reference(&template), patterns.probe(&template))
         })
         .collect();
-    let Gallery { references, probes, mates } = gallery;
-    let cosines = probes.iter().zip(&mates).map(|(probe, &mate)| cosine(probe, &references[mate])).collect();
-    let probes = probes.iter().zip(&mates).map(|(probe, &mate)| {
-        let pattern = &patterns[mate % CODES].1;
-        Probe { embedding: protected(probe), codes: pattern.codes.clone(), quality: pattern.quality }
-    });
-    let probes = Probes { probes: probes.collect(), mates, cosines };
-    let count = references.len();
-
-    let before = resident();
-    let started = Instant::now();
+    let every = count.div_ceil(probe_count).max(1);
+    let mut probes = Probes { probes: vec![], mates: vec![], cosines: vec![] };
     let index = Index::default();
-    for (number, reference) in references.iter().enumerate() {
-        let pattern = &patterns[number % CODES].0;
-        let reference =
-            Reference { embedding: protected(reference), code: pattern.code.clone(), quality: pattern.quality };
-        let palm = IndexedPalm { position: volar_core::template::Position::Left, references: vec![reference] };
-        assert!(index.add(subject(number as u32), &[palm], Standing::Active), "each is another person");
+    let (mut gained, mut build) = (0, Duration::ZERO);
+    for start in (0..count).step_by(CHUNK) {
+        let palms = data::Palms::draw(distribution, start..(start + CHUNK).min(count), every);
+        if let Some(files) = &mut files {
+            files.append(&palms).expect("the folder for the embeddings has room");
+        }
+        let before = resident();
+        let started = Instant::now();
+        for (number, reference) in (start..).zip(&palms.references) {
+            let pattern = &patterns[number % CODES].0;
+            let reference =
+                Reference { embedding: protected(reference), code: pattern.code.clone(), quality: pattern.quality };
+            let palm = IndexedPalm { position: Position::Left, references: vec![reference] };
+            assert!(index.add(subject(number as u32), &[palm], Standing::Active), "each is another person");
+        }
+        build += started.elapsed();
+        gained += resident().saturating_sub(before);
+        for probe in palms.probes {
+            let pattern = &patterns[probe.mate % CODES].1;
+            probes.probes.push(Probe {
+                embedding: protected(&probe.vector),
+                codes: pattern.codes.clone(),
+                quality: pattern.quality,
+            });
+            probes.mates.push(probe.mate);
+            probes.cosines.push(probe.cosine);
+        }
     }
-    let build = started.elapsed();
-    let bytes = (resident() - before) as f64 / count as f64;
-    drop(references);
+    let bytes = gained as f64 / count as f64;
 
     let alone = one_by_one(&index, &probes);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -158,10 +176,6 @@ fn protected(vector: &Vector) -> ProtectedEmbedding {
     ProtectedEmbedding::from_untrusted(vector).expect("drawn with length one")
 }
 
-fn cosine(a: &Vector, b: &Vector) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 fn quantile(sorted: &[Duration], share: f64) -> f64 {
     let rank = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len());
     sorted[rank - 1].as_secs_f64() * 1e3
@@ -172,4 +186,13 @@ fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("a Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it names resident memory");
     1_024 * line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kilobytes")
+}
+
+/// For a person's eyes.
+pub(crate) fn without_lists(figures: &serde_json::Value) -> serde_json::Value {
+    let mut figures = figures.clone();
+    if let Some(map) = figures.as_object_mut() {
+        map.retain(|_, value| !value.is_array());
+    }
+    figures
 }

@@ -46,7 +46,7 @@ pub(crate) fn enroll_request(world: &World) -> wire::EnrollRequest {
         idempotency_id: id(world),
         gallery: "members".to_owned(),
         generation: 1,
-        model: "palm-lines-1".to_owned(),
+        model: "palm-lines-2".to_owned(),
         consent: Some(wire::Consent {
             policy_version: "2026-11".to_owned(),
             language: "en".to_owned(),

@@ -69,9 +69,9 @@ impl World {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let randomness: Arc<dyn Randomness> = Arc::new(SeededRandomness::new(1));
         KeyFile::create(&folder.path().join("vault.key"), &*randomness).expect("writable");
-        let model = slug("palm-lines-1");
+        let model = slug("palm-lines-2");
         let galleries = vec![(members(), model)];
-        let other = vec![(members(), slug("palm-lines-1")), (slug("staff"), slug("palm-lines-1"))];
+        let other = vec![(members(), slug("palm-lines-2")), (slug("staff"), slug("palm-lines-2"))];
         let settings = Settings {
             tenants: vec![(slug("acme"), galleries), (slug("bolt"), other)],
             verdicts_required: 1,
@@ -134,7 +134,7 @@ impl World {
         Enroll {
             gallery: members(),
             generation: 1,
-            model: slug("palm-lines-1"),
+            model: slug("palm-lines-2"),
             consent: Some(self.consent()),
             palms: vec![one(Position::Left), one(Position::Right)],
             payment_follows,

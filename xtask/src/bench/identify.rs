@@ -24,6 +24,9 @@ pub(super) struct Arguments {
     /// Write the rows of all sizes to this file, and leave the kept results of `docs/bench/` as they are.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Leave out an engine whose index would take longer to build, by what it took for fewer palms.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1_800)]
+    build_max: u32,
     /// Measure Volar alone.
     #[arg(long)]
     alone: bool,
@@ -87,6 +90,7 @@ fn measure(arguments: &Arguments, sizes: &[usize], folder: &Path) -> anyhow::Res
         let mut peers = Command::new(python);
         peers.arg(root().join("tests/benches/identify/peers.py")).args(["--folder", &data, "--ours", &ours]);
         peers.arg("--built").arg(&before).arg("--json").arg(&after);
+        peers.args(["--build-max", &arguments.build_max.to_string()]);
         succeed(&mut peers)?;
         let more: Results = serde_json::from_slice(&std::fs::read(&after)?)?;
         results.rows.extend(more.rows);

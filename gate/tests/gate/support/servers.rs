@@ -18,7 +18,7 @@ use volar_proto::v1::protection_service_server::{ProtectionService, ProtectionSe
 use volar_proto::v1::{Decision, GetProtectionRequest, GetProtectionResponse, IdentifyRequest, IdentifyResponse};
 use volar_service::fault::Fault;
 
-pub(crate) const MODEL: &str = "palm-lines-1";
+pub(crate) const MODEL: &str = "palm-lines-2";
 /// The sealed ticket of every admission: `AQIDBA` in base64url.
 pub(crate) const TICKET: [u8; 4] = [1, 2, 3, 4];
 
