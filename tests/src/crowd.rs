@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::client::{Clients, enroll};
 use crate::palms::{Palms, Person};
@@ -9,8 +10,9 @@ use crate::palms::{Palms, Person};
 /// Kiosks that enrol at the same time.
 pub const KIOSKS: usize = 8;
 
-/// Enrols the people of numbers 1 to `people`, two palms each, and waits until a matcher admits the last.
-pub async fn enroll_crowd(clients: &Clients, palms: &Arc<Palms>, people: u64) {
+/// Enrols the people of numbers 1 to `people`, two palms each, and waits until a matcher admits the last; says when the
+/// last enrolment was acknowledged.
+pub async fn enroll_crowd(clients: &Clients, palms: &Arc<Palms>, people: u64) -> Instant {
     let next = Arc::new(AtomicU64::new(1));
     let kiosks: Vec<_> = (0..KIOSKS)
         .map(|_| {
@@ -30,5 +32,7 @@ pub async fn enroll_crowd(clients: &Clients, palms: &Arc<Palms>, people: u64) {
     for kiosk in kiosks {
         kiosk.await.expect("a kiosk does not panic");
     }
+    let acknowledged = Instant::now();
     clients.admit(palms, &Person::new(people)).await;
+    acknowledged
 }
