@@ -41,7 +41,7 @@ impl SearchPool {
     }
 }
 
-/// Searches, those of one gallery together.
+/// Searches; neighbours in the queue that ask for one gallery are done together.
 fn search(jobs: &[(Arc<Gallery>, Probe)]) -> Vec<Result<Identified, GalleryError>> {
     let together = jobs.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other));
     let answers = together.flat_map(|jobs| {
