@@ -12,5 +12,6 @@ pub mod protection;
 pub mod randomness;
 pub mod score;
 pub mod secret;
+pub mod shard;
 pub mod template;
 pub mod ticket;

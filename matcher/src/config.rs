@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use volar_core::id::GalleryId;
+use volar_core::shard::{SHARDS_MAX, Shard};
 use volar_service::config::{Resolve, resolve};
 use volar_service::process::ProcessConfig;
 use volar_service::server::ServerConfig;
@@ -12,7 +13,7 @@ use volar_service::tls::TlsConfig;
 
 use crate::decision::{DecisionPolicy, PolicyError};
 use crate::lockout::{LockoutPolicy, LockoutPolicyError};
-use crate::parameters::SEARCH_QUEUE;
+use crate::parameters::{HEDGE, SEARCH_QUEUE, SHARD_TIME_MAX};
 
 /// Every setting with its default and meaning, as `--print-default-config` prints it.
 pub const DEFAULTS: &str = include_str!("../default-config.toml");
@@ -38,6 +39,10 @@ pub struct Config {
     /// Threads for searches.
     #[serde(default)]
     pub search: SearchConfig,
+    /// The part of each gallery to hold; unset for all of it.
+    pub shard: Option<Shard>,
+    /// Set in a router, which holds nobody.
+    pub router: Option<RouterConfig>,
     /// Hardening.
     #[serde(default)]
     pub process: ProcessConfig,
@@ -54,6 +59,21 @@ pub struct SearchConfig {
     pub threads: usize,
     /// Searches that may wait for a thread; further ones are refused with MATCHER_BUSY.
     pub queue: usize,
+}
+
+/// `[router]` in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouterConfig {
+    /// Addresses of each shard's replicas, `https://host:port`, shard 0 first.
+    pub shards: Vec<Vec<String>>,
+    /// How long a replica may take before the next is asked too, in milliseconds.
+    #[serde(default = "default_hedge")]
+    pub hedge_milliseconds: u64,
+}
+
+fn default_hedge() -> u64 {
+    HEDGE.as_millis() as u64
 }
 
 impl Default for SearchConfig {
@@ -81,6 +101,18 @@ pub enum SettingError {
         /// What it must be.
         rule: &'static str,
     },
+    /// A router has no shard of its own.
+    #[error("shard and [router] are both set; a router holds nobody, so give the shard to another matcher")]
+    ShardAndRouter,
+    /// Too few or too many shards, or one without a replica.
+    #[error("router.shards must list 1 to {SHARDS_MAX} shards, each with the address of one replica at least")]
+    RouterShards,
+    /// Nonsense waits.
+    #[error("router.hedge_milliseconds is {found}, must be 1 to {}", SHARD_TIME_MAX.as_millis())]
+    RouterHedge {
+        /// Number configured.
+        found: u64,
+    },
     /// Operating points.
     #[error(transparent)]
     Decision(#[from] PolicyError),
@@ -107,8 +139,23 @@ impl Config {
         if !(1..=65_536).contains(&queue) {
             return Err(SettingError::Search { setting: "queue", found: queue, rule: "1 to 65,536" });
         }
+        self.check_router()?;
         self.decision.check()?;
         Ok(self.lockout.check()?)
+    }
+
+    fn check_router(&self) -> Result<(), SettingError> {
+        let Some(RouterConfig { shards, hedge_milliseconds }) = &self.router else { return Ok(()) };
+        if self.shard.is_some() {
+            return Err(SettingError::ShardAndRouter);
+        }
+        if !(1..=usize::from(SHARDS_MAX)).contains(&shards.len()) || shards.iter().any(Vec::is_empty) {
+            return Err(SettingError::RouterShards);
+        }
+        if !(1..=SHARD_TIME_MAX.as_millis()).contains(&u128::from(*hedge_milliseconds)) {
+            return Err(SettingError::RouterHedge { found: *hedge_milliseconds });
+        }
+        Ok(())
     }
 }
 
@@ -157,6 +204,10 @@ mod tests {
             ("failures = 5", "failures = 9", "800-63B-4"),
             ("first_seconds = 30", "first_seconds = 1", "at least 30"),
             ("queue = 64", "queue = 0", "search.queue"),
+            ("# shard = \"0/4\"", "shard = \"4/4\"", "a shard is"),
+            ("# [router]", "[router]\nshards = []", "1 to 4096 shards"),
+            ("# [router]", "[router]\nshards = [[\"https://a:1\"], []]", "one replica at least"),
+            ("# [router]", "[router]\nhedge_milliseconds = 0\nshards = [[\"https://a:1\"]]", "hedge_milliseconds"),
         ] {
             let text = DEFAULTS.replace(from, to);
             assert_ne!(text, DEFAULTS, "{from} is a line of the defaults");

@@ -6,7 +6,9 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Code;
 use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId, SubjectId};
+use volar_core::score::Score;
 use volar_core::secret::Key;
+use volar_core::shard::Shard;
 use volar_core::template::{
     PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality, REFERENCES_PER_PALM_MAX, Reference,
     TemplateError,
@@ -18,11 +20,15 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::decision::Decision;
 use crate::duplicates::{Finding, Verdict};
-use crate::feed::{Change, Event, Item, Start};
+use crate::feed::{Change, Event, Item, Start, Wanted};
+use crate::gallery::Protection;
 use crate::identify::{Answer, Call};
 use crate::index::IndexedPalm;
+use crate::parameters::SHARD_CANDIDATES;
 use crate::replay::Digest;
+use crate::search::Searched;
 use crate::tickets::SealingKey;
+use crate::verify::Candidate;
 
 /// Why a message cannot be taken.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -73,6 +79,75 @@ pub fn call(request: v1::IdentifyRequest) -> Result<Call, MessageError> {
     })
 }
 
+/// A gallery's name.
+pub fn gallery(text: &str) -> Result<GalleryId, MessageError> {
+    parse("gallery", text)
+}
+
+/// A router's request, checked.
+pub struct SearchCall {
+    /// Where to search.
+    pub gallery: GalleryId,
+    /// Generation of the probe's protection.
+    pub generation: u32,
+    /// The probe's template model.
+    pub model: ModelId,
+    /// The palm.
+    pub probe: Probe,
+}
+
+/// Checks a router's request.
+pub fn search(request: v1::SearchRequest) -> Result<SearchCall, MessageError> {
+    Ok(SearchCall {
+        gallery: gallery(&request.gallery)?,
+        generation: request.generation,
+        model: parse::<ModelId>("model", &request.model)?,
+        probe: request.probe.ok_or_else(|| field("probe", "is missing")).and_then(probe)?,
+    })
+}
+
+/// A router's request as it travels.
+pub fn wire_search(gallery: &GalleryId, protection: &Protection, probe: &Probe) -> v1::SearchRequest {
+    v1::SearchRequest {
+        gallery: gallery.to_string(),
+        probe: Some(v1::Probe {
+            embedding: probe.embedding.expose().to_vec(),
+            orientation_codes: probe.codes.iter().map(ProtectedCode::to_bytes).collect(),
+            quality: probe.quality.into(),
+        }),
+        generation: protection.generation,
+        model: protection.model.model().to_string(),
+    }
+}
+
+/// A shard's answer as it travels.
+pub fn searched(searched: Searched, shard: Shard, feed_id: String) -> v1::SearchResponse {
+    let candidate = |candidate: Candidate| v1::Candidate {
+        subject_id: candidate.subject.as_bytes().to_vec(),
+        score: candidate.score.value(),
+    };
+    v1::SearchResponse {
+        shard: Some(wire_shard(shard)),
+        feed_id,
+        references: searched.references as u64,
+        candidates: searched.candidates.into_iter().take(SHARD_CANDIDATES).map(candidate).collect(),
+    }
+}
+
+/// Checks the candidates that the shard `shard` names: no score beyond bounds, nobody whom it cannot hold.
+pub fn candidates(shard: Shard, wire: Vec<v1::Candidate>) -> Result<Vec<Candidate>, MessageError> {
+    let candidate = |wire: v1::Candidate| {
+        let id: [u8; 16] =
+            wire.subject_id.try_into().map_err(|_| field("candidates.subject_id", "must have 16 bytes"))?;
+        let subject = SubjectId::from_bytes(id);
+        if !wire.score.is_finite() || !shard.holds(subject) {
+            return Err(field("candidates", "hold a score that is no number, or a subject of another shard"));
+        }
+        Ok(Candidate { subject, score: Score::from_decades(wire.score.into()) })
+    };
+    wire.into_iter().map(candidate).collect()
+}
+
 /// SHA-256 of a call's body, so that a repeat is told from another call under its id.
 pub fn digest(request: &v1::IdentifyRequest) -> Digest {
     let body = Zeroizing::new(request.encode_to_vec());
@@ -100,6 +175,16 @@ pub fn response(answer: Answer) -> v1::IdentifyResponse {
     }
 }
 
+/// What a follower asks the vault for.
+pub fn follow(gallery: &GalleryId, wanted: Wanted, from_sequence: u64) -> v1::FollowRequest {
+    let (shard, keys_only) = match wanted {
+        Wanted::Shard(Shard::WHOLE) => (None, false),
+        Wanted::Shard(shard) => (Some(wire_shard(shard)), false),
+        Wanted::Keys => (None, true),
+    };
+    v1::FollowRequest { gallery: gallery.to_string(), from_sequence, shard, keys_only }
+}
+
 /// Checks an item of the feed; none if it is of a kind that this version does not know.
 pub fn item(response: v1::FollowResponse) -> Result<Option<Item>, MessageError> {
     use v1::follow_response::Item as Wire;
@@ -118,12 +203,13 @@ pub fn item(response: v1::FollowResponse) -> Result<Option<Item>, MessageError> 
 }
 
 /// A verdict as it travels. Everything but the idempotency id, which depends on the rest.
-pub fn verdict(gallery: &GalleryId, verdict: &Verdict) -> v1::ReportVerdictRequest {
+pub fn verdict(gallery: &GalleryId, shard: Shard, verdict: &Verdict) -> v1::ReportVerdictRequest {
     use v1::report_verdict_request::Verdict as Wire;
     v1::ReportVerdictRequest {
         idempotency_id: String::new(),
         gallery: gallery.to_string(),
         sequence: verdict.sequence,
+        shard: Some(wire_shard(shard)),
         verdict: Some(match verdict.finding {
             Finding::Clear => Wire::Clear(v1::Clear {}),
             Finding::Suspected(duplicate) => Wire::SuspectedDuplicate(v1::SuspectedDuplicate {
@@ -132,6 +218,11 @@ pub fn verdict(gallery: &GalleryId, verdict: &Verdict) -> v1::ReportVerdictReque
             }),
         }),
     }
+}
+
+/// A part of a gallery as it travels.
+pub fn wire_shard(shard: Shard) -> v1::Shard {
+    v1::Shard { index: shard.index().into(), count: shard.count().into() }
 }
 
 fn event(event: v1::FeedEvent) -> Result<Event, MessageError> {
@@ -149,7 +240,7 @@ fn event(event: v1::FeedEvent) -> Result<Event, MessageError> {
 }
 
 fn enrolled_change(enrolled: v1::SubjectEnrolled) -> Result<Change, MessageError> {
-    let verdict_wanted = enrolled.verdict_wanted;
+    let (verdict_wanted, elsewhere) = (enrolled.verdict_wanted, enrolled.elsewhere);
     let (mut palms, mut probes) = (Vec::<IndexedPalm>::new(), Vec::new());
     for palm in enrolled.palms {
         let position = match palm.position() {
@@ -161,7 +252,10 @@ fn enrolled_change(enrolled: v1::SubjectEnrolled) -> Result<Change, MessageError
             return Err(field("palms.position", format!("is {position} twice")));
         }
         let found = palm.references.len();
-        if !(1..=REFERENCES_PER_PALM_MAX).contains(&found) {
+        if elsewhere && found > 0 {
+            return Err(field("palms.references", "are there though another shard holds the subject"));
+        }
+        if !elsewhere && !(1..=REFERENCES_PER_PALM_MAX).contains(&found) {
             return Err(template("palms.references", TemplateError::References { found }));
         }
         let references = palm.references.into_iter().map(reference).collect::<Result<_, _>>()?;
@@ -175,7 +269,7 @@ fn enrolled_change(enrolled: v1::SubjectEnrolled) -> Result<Change, MessageError
     if palms.is_empty() {
         return Err(field("palms", "is empty"));
     }
-    Ok(Change::Enrolled { palms, probes: verdict_wanted.then_some(probes) })
+    Ok(Change::Enrolled { palms: (!elsewhere).then_some(palms), probes: verdict_wanted.then_some(probes) })
 }
 
 fn reference(mut wire: v1::Reference) -> Result<Reference, MessageError> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::stream::{self, StreamExt};
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -14,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use volar_core::id::{GalleryId, IdempotencyId};
+use volar_core::shard::Shard;
 use volar_core::template::Probe;
 use volar_proto::v1::ReportVerdictRequest;
 use volar_proto::v1::template_feed_client::TemplateFeedClient;
@@ -21,7 +23,7 @@ use volar_service::fault::Fault;
 
 use crate::convert;
 use crate::gallery::{Duplicate, Gallery, GalleryError};
-use crate::parameters::{FOLLOW_AGAIN, REPORT_TIME_MAX};
+use crate::parameters::{FOLLOW_AGAIN, REPORT_TIME_MAX, VERDICTS_UNDER_WAY};
 
 /// A matcher's word on an enrolment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,13 +43,14 @@ pub enum Finding {
     Suspected(Duplicate),
 }
 
-/// Searches a new subject's palms against everyone earlier. Call before the subject itself is added.
-pub fn search(gallery: &Gallery, sequence: u64, probes: &[Probe]) -> Result<Verdict, GalleryError> {
-    let finding = gallery.duplicate(probes)?.map_or(Finding::Clear, Finding::Suspected);
+/// Searches a new subject's palms against everyone earlier in the gallery, which is one of `shards` parts. Call before the
+/// subject itself is added.
+pub fn search(gallery: &Gallery, shards: u16, sequence: u64, probes: &[Probe]) -> Result<Verdict, GalleryError> {
+    let finding = gallery.duplicate(probes, shards.into())?.map_or(Finding::Clear, Finding::Suspected);
     Ok(Verdict { sequence, finding })
 }
 
-/// Brings verdicts to the vault, one after the other, each until it is acknowledged. Dropped, it stops: verdicts on an
+/// Brings verdicts to the vault, several at once, each until it is acknowledged. Dropped, it stops: verdicts on an
 /// earlier feed must not be taken for words on this one.
 pub struct Reporter {
     verdicts: mpsc::UnboundedSender<Verdict>,
@@ -55,14 +58,14 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Starts reporting verdicts on `gallery`. `origin` names feed and matcher: their verdicts have ids of their own.
-    pub fn start(channel: Channel, gallery: Arc<GalleryId>, origin: String) -> Self {
+    /// Starts reporting verdicts on `shard` of `gallery`. `origin` names feed and matcher: their verdicts have ids of their own.
+    pub fn start(channel: Channel, gallery: Arc<GalleryId>, shard: Shard, origin: String) -> Self {
         let (verdicts, mut waiting) = mpsc::unbounded_channel();
+        let client = TemplateFeedClient::new(channel);
         let task = tokio::spawn(async move {
-            let mut client = TemplateFeedClient::new(channel);
-            while let Some(verdict) = waiting.recv().await {
-                deliver(&mut client, request(&gallery, &origin, &verdict)).await;
-            }
+            let verdicts = stream::poll_fn(|context| waiting.poll_recv(context));
+            let deliver = |verdict| deliver(client.clone(), request(&gallery, shard, &origin, &verdict));
+            verdicts.for_each_concurrent(VERDICTS_UNDER_WAY, deliver).await;
         });
         Self { verdicts, task }
     }
@@ -87,8 +90,8 @@ impl Drop for Reporter {
 
 /// The report of a verdict. Its idempotency id is the same whenever the same matcher comes to the same verdict, so
 /// that a restarted one repeats the call and makes no second.
-fn request(gallery: &GalleryId, origin: &str, verdict: &Verdict) -> ReportVerdictRequest {
-    let mut request = convert::verdict(gallery, verdict);
+fn request(gallery: &GalleryId, shard: Shard, origin: &str, verdict: &Verdict) -> ReportVerdictRequest {
+    let mut request = convert::verdict(gallery, shard, verdict);
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     for part in [origin.as_bytes(), &request.encode_to_vec()] {
         context.update(&(part.len() as u64).to_be_bytes());
@@ -102,7 +105,7 @@ fn request(gallery: &GalleryId, origin: &str, verdict: &Verdict) -> ReportVerdic
     request
 }
 
-async fn deliver(client: &mut TemplateFeedClient<Channel>, request: ReportVerdictRequest) {
+async fn deliver(mut client: TemplateFeedClient<Channel>, request: ReportVerdictRequest) {
     let sequence = request.sequence;
     let mut waits = waits();
     loop {
@@ -160,7 +163,8 @@ mod tests {
         let later = Verdict { sequence: 4, ..clear };
         let suspected = |n| Finding::Suspected(Duplicate { of: testing::subject(n), score });
         let (one, two) = (Verdict { finding: suspected(1), ..clear }, Verdict { finding: suspected(2), ..clear });
-        let id = |gallery, origin, verdict| request(gallery, origin, verdict).idempotency_id;
+        let id = |gallery, origin, verdict| request(gallery, Shard::WHOLE, origin, verdict).idempotency_id;
+        let half = Shard::new(0, 2).expect("a part");
         let ids = [
             id(&gallery, "a", &clear),
             id(&other, "a", &clear),
@@ -168,6 +172,7 @@ mod tests {
             id(&gallery, "a", &later),
             id(&gallery, "a", &one),
             id(&gallery, "a", &two),
+            request(&gallery, half, "a", &clear).idempotency_id,
         ];
         assert_eq!(id(&gallery, "a", &one), ids[4], "the same verdict has the same id");
         for (n, first) in ids.iter().enumerate() {

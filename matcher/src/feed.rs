@@ -15,9 +15,10 @@ use tonic::{Code, Status, Streaming};
 use volar_core::id::{GalleryId, ModelId, SubjectId};
 use volar_core::log_safe::log_safe;
 use volar_core::score::ScoreModelError;
+use volar_core::shard::Shard;
 use volar_core::template::Probe;
+use volar_proto::v1::FollowResponse;
 use volar_proto::v1::template_feed_client::TemplateFeedClient;
-use volar_proto::v1::{FollowRequest, FollowResponse};
 use volar_service::fault::Fault;
 use volar_service::identity::Peer;
 
@@ -68,8 +69,8 @@ pub struct Event {
 pub enum Change {
     /// New, and not admitted yet.
     Enrolled {
-        /// What to recognise the person by.
-        palms: Vec<IndexedPalm>,
+        /// What to recognise the person by; none if another shard holds them.
+        palms: Option<Vec<IndexedPalm>>,
         /// Present if a verdict is wanted: what to search for duplicates with, one a palm.
         probes: Option<Vec<Probe>>,
     },
@@ -159,9 +160,28 @@ impl From<Status> for FeedError {
     }
 }
 
+/// What to follow of a gallery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Its events, with the references of one part of its subjects.
+    Shard(Shard),
+    /// Its ticket keys and what it is protected with.
+    Keys,
+}
+
+/// How far a gallery's contents have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The feed that they come from; empty before the first.
+    pub feed_id: String,
+    /// The last event that took effect.
+    pub applied: u64,
+}
+
 /// Keeps one gallery in step with the vault.
 pub struct Follower {
     id: Arc<GalleryId>,
+    wanted: Wanted,
     own_name: Peer,
     gallery: Arc<Gallery>,
     tickets: Arc<TicketKeys>,
@@ -171,6 +191,7 @@ pub struct Follower {
     feed: Option<Followed>,
     /// The last event that took effect.
     applied: u64,
+    position: watch::Sender<Position>,
     /// Whether the present stream has said that it is caught up: then the vault is well, and waits start over.
     stream_was_good: bool,
 }
@@ -183,10 +204,11 @@ struct Followed {
 }
 
 impl Follower {
-    /// A follower of `id` on the vault at the other end of `channel`, and a watch that says whether the gallery has
+    /// A follower of `wanted` of `id` on the vault at the other end of `channel`, and a watch that says whether the gallery has
     /// everything that it needs to answer. Must be called inside a Tokio runtime.
     pub fn new(
         id: GalleryId,
+        wanted: Wanted,
         own_name: Peer,
         gallery: Arc<Gallery>,
         tickets: Arc<TicketKeys>,
@@ -197,6 +219,7 @@ impl Follower {
         let acknowledger = Acknowledger::start(channel.clone(), id.clone());
         let follower = Self {
             id,
+            wanted,
             own_name,
             gallery,
             tickets,
@@ -205,9 +228,15 @@ impl Follower {
             ready,
             feed: None,
             applied: 0,
+            position: watch::Sender::default(),
             stream_was_good: false,
         };
         (follower, readiness)
+    }
+
+    /// How far the contents have come, now and later.
+    pub fn position(&self) -> watch::Receiver<Position> {
+        self.position.subscribe()
     }
 
     /// Follows until `shutdown`, then forgets the gallery. The vault may come and go meanwhile.
@@ -253,7 +282,7 @@ impl Follower {
 
     /// One stream, to its end.
     async fn follow(&mut self) -> Result<std::convert::Infallible, FeedError> {
-        let request = FollowRequest { gallery: self.id.to_string(), from_sequence: self.applied + 1 };
+        let request = convert::follow(&self.id, self.wanted, self.applied + 1);
         let mut client =
             TemplateFeedClient::new(self.channel.clone()).max_decoding_message_size(volar_proto::MESSAGE_BYTES_MAX);
         let begin = async {
@@ -268,6 +297,8 @@ impl Follower {
             match self.next(&mut stream).await? {
                 None => {}
                 Some(Item::Start(_)) => return Err(FeedError::StartMisplaced),
+                // Whoever wants keys alone holds nobody, whatever is sent.
+                Some(Item::Event(_)) if self.wanted == Wanted::Keys => {}
                 Some(Item::Event(event)) => self.event(event).await?,
                 Some(Item::TicketKey(key)) => self.tickets.learn(key),
                 Some(Item::CaughtUp(last)) => self.caught_up(last)?,
@@ -293,7 +324,8 @@ impl Follower {
             events = start.last_sequence, "following");
         self.gallery.restart(Protection { generation: start.generation, model });
         let origin = format!("{} {}", self.own_name, start.feed_id);
-        let reporter = Reporter::start(self.channel.clone(), self.id.clone(), origin);
+        let reporter = Reporter::start(self.channel.clone(), self.id.clone(), self.shard(), origin);
+        self.position.send_replace(Position { feed_id: start.feed_id.clone(), applied: 0 });
         self.feed = Some(Followed { start, reporter, caught_up: false });
         Ok(())
     }
@@ -308,12 +340,13 @@ impl Follower {
             return Err(FeedError::Gap { expected, found });
         }
         // Searching and moving rows would hold up the threads that serve connections.
-        let gallery = self.gallery.clone();
-        let applied = tokio::task::spawn_blocking(move || apply(&gallery, event)).await;
+        let (gallery, shard) = (self.gallery.clone(), self.shard());
+        let applied = tokio::task::spawn_blocking(move || apply(&gallery, shard, event)).await;
         let verdict = applied
             .expect("applying an event does not panic")
             .map_err(|source| FeedError::Event { sequence: found, source })?;
         self.applied = found;
+        self.position.send_modify(|position| position.applied = found);
         self.acknowledger.took_effect(found);
         if let (Some(verdict), Some(feed)) = (verdict, &self.feed) {
             feed.reporter.report(verdict);
@@ -323,7 +356,7 @@ impl Follower {
     }
 
     fn caught_up(&mut self, last: u64) -> Result<(), FeedError> {
-        if last > self.applied {
+        if self.wanted != Wanted::Keys && last > self.applied {
             return Err(FeedError::Gap { expected: self.applied + 1, found: last + 1 });
         }
         if let Some(feed) = &mut self.feed
@@ -343,6 +376,14 @@ impl Follower {
         self.acknowledger.took_effect(0);
         self.feed = None;
         self.applied = 0;
+        self.position.send_replace(Position::default());
+    }
+
+    fn shard(&self) -> Shard {
+        match self.wanted {
+            Wanted::Shard(shard) => shard,
+            Wanted::Keys => Shard::WHOLE,
+        }
     }
 
     /// Ready stays ready while the vault is away: doors open while it restarts.
@@ -363,14 +404,19 @@ impl Follower {
     }
 }
 
-/// Brings an event into memory. A wanted verdict is searched before the subject itself is there to be found.
-fn apply(gallery: &Gallery, event: Event) -> Result<Option<Verdict>, GalleryError> {
+/// Brings an event into memory. A wanted verdict is searched before the subject itself is there to be found. What becomes
+/// of another shard's subjects is that shard's business.
+fn apply(gallery: &Gallery, shard: Shard, event: Event) -> Result<Option<Verdict>, GalleryError> {
     match event.change {
         Change::Enrolled { palms, probes } => {
-            let verdict = probes.map(|probes| duplicates::search(gallery, event.sequence, &probes)).transpose()?;
-            gallery.enroll(event.subject, &palms)?;
+            let search = |probes: Vec<_>| duplicates::search(gallery, shard.count(), event.sequence, &probes);
+            let verdict = probes.map(search).transpose()?;
+            if let Some(palms) = palms {
+                gallery.enroll(event.subject, &palms)?;
+            }
             return Ok(verdict);
         }
+        _ if !shard.holds(event.subject) => {}
         Change::Activated => gallery.activate(event.subject)?,
         Change::Held => gallery.hold(event.subject)?,
         Change::Erased => gallery.erase(event.subject)?,

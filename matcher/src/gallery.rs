@@ -6,8 +6,9 @@ use volar_core::id::{ModelId, SubjectId};
 use volar_core::score::{Score, ScoreModel, ScoreModelError};
 use volar_core::template::Probe;
 
-use crate::decision::{Decision, DecisionPolicy, Reason, decide};
+use crate::decision::DecisionPolicy;
 use crate::index::{Hit, Index, IndexedPalm, Standing};
+use crate::search::{Identified, Searched};
 use crate::verify::candidates;
 
 /// A gallery that is searched while it changes.
@@ -48,19 +49,6 @@ pub enum GalleryError {
     /// The gallery holds no such subject.
     #[error("the subject is not enrolled")]
     SubjectUnknown,
-}
-
-/// What a search says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Identified {
-    /// What is to happen.
-    pub decision: Decision,
-    /// Why.
-    pub reason: Reason,
-    /// The best candidate's score, for statistics; none when nobody was compared.
-    pub top: Option<Score>,
-    /// The score of the best other subject, who is a stranger, and whether it reaches the step-up point.
-    pub second: Option<(Score, bool)>,
 }
 
 /// An earlier subject who may be the same person.
@@ -106,6 +94,11 @@ impl Gallery {
         self.contents().ok().map(|contents| contents.protection.clone())
     }
 
+    /// Active references.
+    pub fn references(&self) -> usize {
+        self.contents().map_or(0, |contents| contents.index.references(Standing::Active))
+    }
+
     /// Palms that may be admitted, and palms that wait for a verdict or a review.
     pub fn palms(&self) -> (usize, usize) {
         let count = |standing| self.contents().map_or(0, |contents| contents.index.palms(standing));
@@ -117,38 +110,40 @@ impl Gallery {
     /// The thresholds are those of the gallery's present size: a stranger is admitted in at most
     /// [`DecisionPolicy::admit_fpir`] of the searches. Captures below [`DecisionPolicy::quality_min`] are not compared.
     pub fn identify(&self, probe: &Probe) -> Result<Identified, GalleryError> {
-        Ok(self.identify_each(&[probe])?.remove(0))
+        if probe.quality < self.policy.quality_min {
+            return Ok(Identified::QUALITY_LOW);
+        }
+        let contents = self.contents()?;
+        let searched = self.search_in(&contents, &[probe]).remove(0);
+        Ok(searched.judge(&self.policy, &contents.protection.model))
     }
 
-    /// Says whose palm each of `probes` is: as [`Gallery::identify`], in less time than one after the other.
-    pub fn identify_each(&self, probes: &[&Probe]) -> Result<Vec<Identified>, GalleryError> {
-        let contents = self.contents()?;
-        let (model, palms) = (&contents.protection.model, self.policy.verified_palms);
-        let good = |probe: &&&Probe| probe.quality >= self.policy.quality_min;
-        let embeddings: Vec<_> = probes.iter().filter(good).map(|probe| &probe.embedding).collect();
-        let mut found = contents.index.nearest(&embeddings, palms, Standing::Active).into_iter();
-        let thresholds = self.policy.thresholds(model, contents.index.references(Standing::Active));
-        let identify = |probe: &&Probe| {
-            if !good(&probe) {
-                return Identified { decision: Decision::Retry, reason: Reason::QualityLow, top: None, second: None };
-            }
-            let hits = found.next().expect("one result for each probe that is compared");
-            let found = candidates(model, probe, &hits);
-            let (decision, reason) = decide(&found, thresholds);
-            let score = |place: usize| found.get(place).map(|candidate| candidate.score);
-            let second = score(1).map(|score| (score, score >= thresholds.step_up));
-            Identified { decision, reason, top: score(0), second }
+    /// The active subjects who are most like each of `probes`: in less time than one after the other.
+    pub fn search_each(&self, probes: &[&Probe]) -> Result<Vec<Searched>, GalleryError> {
+        Ok(self.search_in(&*self.contents()?, probes))
+    }
+
+    fn search_in(&self, contents: &Contents, probes: &[&Probe]) -> Vec<Searched> {
+        let Contents { index, protection: Protection { model, .. } } = contents;
+        let embeddings: Vec<_> = probes.iter().map(|probe| &probe.embedding).collect();
+        let found = index.nearest(&embeddings, self.policy.verified_palms, Standing::Active);
+        let references = index.references(Standing::Active);
+        let searched = |(probe, hits): (&&Probe, Vec<Hit>)| Searched {
+            candidates: candidates(model, probe, &hits),
+            references,
+            complete: true,
         };
-        Ok(probes.iter().map(identify).collect())
+        probes.iter().zip(found).map(searched).collect()
     }
 
     /// The earlier subject, active or not, to whom any of `probes` (one person's) belongs; none most likely, if
-    /// everyone scores below the threshold that [`DecisionPolicy::duplicate_fpir`] fixes for all the comparisons made.
-    pub fn duplicate(&self, probes: &[Probe]) -> Result<Option<Duplicate>, GalleryError> {
+    /// everyone scores below the threshold that [`DecisionPolicy::duplicate_fpir`] fixes for all the comparisons made,
+    /// in this and `shards` - 1 other parts of the gallery of the same size.
+    pub fn duplicate(&self, probes: &[Probe], shards: usize) -> Result<Option<Duplicate>, GalleryError> {
         let contents = self.contents()?;
         let Contents { index, protection: Protection { model, .. } } = &*contents;
         let references = index.references(Standing::Active) + index.references(Standing::Waiting);
-        let threshold = model.threshold(self.policy.duplicate_fpir, references * probes.len());
+        let threshold = model.threshold(self.policy.duplicate_fpir, references * shards * probes.len());
         let embeddings: Vec<_> = probes.iter().map(|probe| &probe.embedding).collect();
         let hits = index.nearest(&embeddings, self.policy.verified_palms, Standing::Waiting);
         let first = |(probe, hits): (&Probe, Vec<Hit>)| candidates(model, probe, &hits).first().copied();

@@ -10,6 +10,7 @@ use volar_core::clock::{Clock, Timestamp};
 use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId, TenantId, TicketId};
 use volar_core::log_safe::log_safe;
 use volar_core::randomness::Randomness;
+use volar_core::shard::Shard;
 use volar_core::template::Probe;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_proto::v1;
@@ -18,12 +19,12 @@ use volar_service::fault::Fault;
 use volar_service::identity::{Peer, Role};
 
 use crate::convert;
-use crate::decision::{Decision, Reason};
-use crate::gallery::{Gallery, GalleryError, Identified};
+use crate::decision::{Decision, DecisionPolicy, Reason};
+use crate::gallery::Protection;
 use crate::lockout::{Held, Lane, Lockout, Try};
-use crate::parameters::{BUSY_RETRY, NOT_READY_RETRY};
-use crate::pool::{PoolError, SearchPool};
+use crate::parameters::BUSY_RETRY;
 use crate::replay::{Conflict, Entrance, Outcome, Replays};
+use crate::search::{Identified, Search, not_ready};
 use crate::tail_watch::{TailWatch, Window};
 use crate::tickets::TicketKeys;
 
@@ -60,12 +61,10 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
 }
 
-/// A gallery, and whether it has all it needs to answer.
+/// A gallery that is answered for.
 pub struct ServedGallery {
-    /// Its contents.
-    pub gallery: Arc<Gallery>,
-    /// From its follower.
-    pub ready: watch::Receiver<bool>,
+    /// Where it is searched.
+    pub search: Arc<dyn Search>,
     /// Whether strangers score as they should.
     pub tail: TailWatch,
 }
@@ -74,6 +73,8 @@ pub struct ServedGallery {
 pub struct Matcher {
     /// Whose galleries these are. Peers of other tenants are refused.
     pub tenant: TenantId,
+    /// The part of its galleries that is searched. Only who searches the whole may say that somebody is not there.
+    pub shard: Shard,
     /// The galleries served.
     pub galleries: HashMap<GalleryId, ServedGallery>,
     /// Keys for tickets.
@@ -82,8 +83,8 @@ pub struct Matcher {
     pub lockout: Arc<Lockout>,
     /// Answers for repeats.
     pub replays: Replays,
-    /// Where searches run.
-    pub pool: SearchPool,
+    /// How searches become decisions.
+    pub policy: DecisionPolicy,
     /// Time of decisions.
     pub clock: Arc<dyn Clock>,
     /// For ticket ids and nonces.
@@ -94,6 +95,10 @@ impl Matcher {
     /// Answers a call of `peer`.
     pub async fn identify(self: &Arc<Self>, peer: Peer, request: v1::IdentifyRequest) -> Result<Answer, Fault> {
         self.check_peer(&peer)?;
+        if self.shard != Shard::WHOLE {
+            let message = format!("this matcher holds shard {} alone; ask the router", self.shard);
+            return Err(Fault::new(Code::FailedPrecondition, "SHARD_ONLY", message).with("shard", self.shard));
+        }
         let digest = convert::digest(&request);
         let call = convert::call(request)?;
         check_purpose(peer.role, call.purpose)?;
@@ -115,13 +120,12 @@ impl Matcher {
 
     async fn attempt(&self, peer: Peer, call: Call) -> Result<Answer, Fault> {
         let started = Instant::now();
-        let gallery = self.gallery(&call)?;
+        let (search, protection) = self.gallery(&call.gallery, call.generation, &call.model)?;
         let purpose = call.purpose;
         let answer = match self.begin(&peer, &call.lane)? {
             Err(left) => self.answer(Decision::Rejected, Reason::LockedOut, Some(left)),
             Ok(attempt) => {
-                let searched = self.pool.run((gallery, call.probe)).await.map_err(busy)?;
-                let identified = searched.map_err(|error| search_fault(&error))?;
+                let identified = self.search(&*search, &protection, call.probe).await?;
                 let place = Place { gallery: call.gallery, peer, lane: call.lane, purpose };
                 self.conclude(identified, attempt, place)?
             }
@@ -130,26 +134,46 @@ impl Matcher {
         Ok(answer)
     }
 
-    /// The gallery asked for, if it is served, ready, and comparable with the probe.
-    fn gallery(&self, call: &Call) -> Result<Arc<Gallery>, Fault> {
-        let served = self.galleries.get(&call.gallery).ok_or_else(|| {
-            let message = format!("this matcher does not serve gallery \"{}\"; add it to its galleries", call.gallery);
-            Fault::new(Code::NotFound, "GALLERY_UNKNOWN", message).with("gallery", &call.gallery)
-        })?;
-        let protection = served.gallery.protection().filter(|_| *served.ready.borrow()).ok_or_else(not_ready)?;
-        if call.generation != protection.generation {
+    /// Searches and decides. Where a part of the gallery could not be searched, a sure match is still one; anything less
+    /// might be somebody of that part, so the caller tries again.
+    async fn search(&self, search: &dyn Search, protection: &Protection, probe: Probe) -> Result<Identified, Fault> {
+        if probe.quality < self.policy.quality_min {
+            return Ok(Identified::QUALITY_LOW);
+        }
+        let searched = search.search(probe).await?;
+        let identified = searched.judge(&self.policy, &protection.model);
+        match identified.decision {
+            Decision::Admitted(_) => Ok(identified),
+            _ if searched.complete => Ok(identified),
+            _ => {
+                let message = "a part of the gallery cannot be searched now; try again";
+                Err(Fault::new(Code::Unavailable, "SHARD_MISSING", message).retry_after(BUSY_RETRY))
+            }
+        }
+    }
+
+    /// The gallery asked for, if it is served, ready, and comparable with a probe of that `generation` and `model`.
+    pub(crate) fn gallery(
+        &self,
+        id: &GalleryId,
+        generation: u32,
+        model: &ModelId,
+    ) -> Result<(Arc<dyn Search>, Protection), Fault> {
+        let served = self.galleries.get(id).ok_or_else(|| gallery_unknown(id))?;
+        let protection = served.search.protection().ok_or_else(not_ready)?;
+        if generation != protection.generation {
             let message =
                 "the probe is protected under another key than the gallery; call GetProtection and capture again";
             return Err(Fault::new(Code::FailedPrecondition, "PROTECTION_GENERATION_MISMATCH", message)
                 .with("generation", protection.generation));
         }
-        if call.model != *protection.model.model() {
+        if model != protection.model.model() {
             let message = "the probe comes from another template model than the gallery; update the device's software";
             return Err(
                 Fault::new(Code::FailedPrecondition, "MODEL_MISMATCH", message).with("model", protection.model.model())
             );
         }
-        Ok(served.gallery.clone())
+        Ok((served.search.clone(), protection))
     }
 
     /// A try on the lane, or how long it stays locked.
@@ -223,7 +247,8 @@ impl Matcher {
         Answer { decision, reason, ticket: None, decided_at: self.clock.now(), retry_after }
     }
 
-    fn check_peer(&self, peer: &Peer) -> Result<(), Fault> {
+    /// Peers of other tenants are refused.
+    pub(crate) fn check_peer(&self, peer: &Peer) -> Result<(), Fault> {
         if peer.tenant == self.tenant {
             return Ok(());
         }
@@ -288,26 +313,8 @@ fn conflict(conflict: Conflict) -> Fault {
     Fault::new(Code::AlreadyExists, "IDEMPOTENCY_CONFLICT", conflict.to_string()).with("field", "idempotency_id")
 }
 
-fn not_ready() -> Fault {
-    Fault::new(Code::Unavailable, "GALLERY_NOT_READY", "the gallery is still loading from the vault; try again")
-        .retry_after(NOT_READY_RETRY)
-}
-
-fn busy(error: PoolError) -> Fault {
-    match error {
-        PoolError::Busy => {
-            Fault::new(Code::ResourceExhausted, "MATCHER_BUSY", error.to_string()).retry_after(BUSY_RETRY)
-        }
-        PoolError::Failed => Fault::new(Code::Internal, "SEARCH_FAILED", error.to_string()),
-    }
-}
-
-fn search_fault(error: &GalleryError) -> Fault {
-    match error {
-        GalleryError::NotLoaded => not_ready(),
-        _ => {
-            tracing::error!(%error, "search failed");
-            Fault::new(Code::Internal, "SEARCH_FAILED", "the search failed; the log of the matcher says why")
-        }
-    }
+/// The gallery is not among those served.
+pub(crate) fn gallery_unknown(id: &GalleryId) -> Fault {
+    let message = format!("this matcher does not serve gallery \"{id}\"; add it to its galleries");
+    Fault::new(Code::NotFound, "GALLERY_UNKNOWN", message).with("gallery", id)
 }

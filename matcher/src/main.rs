@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use volar_core::shard::Shard;
 use volar_matcher::config::{Config, DEFAULTS};
 use volar_matcher::server::run;
 use volar_service::cli::{self, ServeArguments};
@@ -12,9 +13,16 @@ use volar_service::cli::{self, ServeArguments};
 struct Arguments {
     #[command(flatten)]
     serve: ServeArguments,
+    /// The part of each gallery to hold, such as 0/4, in place of the configuration's.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
 }
 
 fn main() -> ExitCode {
     let arguments: Arguments = cli::parse();
-    cli::serve::<Config, _>(arguments.serve, DEFAULTS, run)
+    let run = |config: Config, context| {
+        let shard = arguments.shard.or(config.shard);
+        run(Config { shard, ..config }, context)
+    };
+    cli::serve(arguments.serve, DEFAULTS, run)
 }

@@ -43,6 +43,18 @@ pub const LOCKOUT_LONGEST: Duration = Duration::from_secs(15 * 60);
 /// Lanes remembered; the one that failed longest ago is forgotten first.
 pub const LANES_MAX: usize = 16_384;
 
+/// Candidates that a shard tells: the best, and those who make it ambiguous. A decision looks at two.
+pub const SHARD_CANDIDATES: usize = 4;
+/// How long a router waits for a replica's answer before it asks the next one too. Several times what a search of a million
+/// palms takes, so that a replica is asked for nothing only when it is slow.
+pub const HEDGE: Duration = Duration::from_millis(20);
+/// The longest that a router waits for any replica of a shard: a person at a gate waits with it.
+pub const SHARD_TIME_MAX: Duration = Duration::from_millis(400);
+/// How often a router asks each replica how it is, and how long it waits for the answer.
+pub const REPLICA_CHECK: Duration = Duration::from_millis(500);
+/// How often the addresses behind a replica's name are looked up.
+pub const REPLICA_LOOKUP: Duration = Duration::from_secs(5);
+
 /// Strangers at the step-up point that a window of the tail watch waits for: enough to tell twice as many from chance.
 pub const TAIL_EVENTS: f64 = 20.0;
 /// Share of windows that may raise an alarm by chance.
@@ -69,6 +81,8 @@ pub const FOLLOW_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Dura
 pub const FEED_START_TIME_MAX: Duration = Duration::from_secs(10);
 /// An acknowledgement or a verdict must be answered in this time.
 pub const REPORT_TIME_MAX: Duration = Duration::from_secs(5);
+/// Verdicts on their way to the vault at once: it makes those that meet durable together.
+pub const VERDICTS_UNDER_WAY: usize = 32;
 /// Epochs of ticket keys kept: the present one, the next, and one that the vault may still be sealing with.
 pub const TICKET_EPOCHS_KEPT: usize = 3;
 

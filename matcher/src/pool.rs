@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 use volar_core::template::Probe;
 
-use crate::gallery::{Gallery, GalleryError, Identified};
+use crate::gallery::{Gallery, GalleryError};
 use crate::parameters::BATCH_MAX;
+use crate::search::Searched;
 
 /// Why a job was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +33,7 @@ pub struct Pool<Job, Answer> {
 type Asked<Job, Answer> = (Job, oneshot::Sender<Answer>);
 
 /// The pool that searches galleries.
-pub type SearchPool = Pool<(Arc<Gallery>, Probe), Result<Identified, GalleryError>>;
+pub type SearchPool = Pool<(Arc<Gallery>, Probe), Result<Searched, GalleryError>>;
 
 impl SearchPool {
     /// Starts `threads` threads; at most `queue` searches wait for them.
@@ -42,12 +43,12 @@ impl SearchPool {
 }
 
 /// Searches; neighbours in the queue that ask for one gallery are done together.
-fn search(jobs: &[(Arc<Gallery>, Probe)]) -> Vec<Result<Identified, GalleryError>> {
+fn search(jobs: &[(Arc<Gallery>, Probe)]) -> Vec<Result<Searched, GalleryError>> {
     let together = jobs.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other));
     let answers = together.flat_map(|jobs| {
         let probes: Vec<&Probe> = jobs.iter().map(|(_, probe)| probe).collect();
-        match jobs[0].0.identify_each(&probes) {
-            Ok(identified) => identified.into_iter().map(Ok).collect(),
+        match jobs[0].0.search_each(&probes) {
+            Ok(searched) => searched.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); jobs.len()],
         }
     });

@@ -1,5 +1,6 @@
 //! The second look: orientation codes of the palms that the search found near, fused with their cosines into scores.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use volar_core::id::SubjectId;
@@ -18,6 +19,13 @@ pub struct Candidate {
     pub score: Score,
 }
 
+impl Candidate {
+    /// The order of candidates. Equal scores in a fixed order, so that a repeat gets the same answer.
+    pub fn best_first(&self, other: &Self) -> Ordering {
+        other.score.value().total_cmp(&self.score.value()).then_with(|| self.subject.cmp(&other.subject))
+    }
+}
+
 /// Scores every hit precisely and keeps each subject's best: candidates, best first.
 pub fn candidates(model: &ScoreModel, probe: &Probe, hits: &[Hit]) -> Vec<Candidate> {
     let mut best: HashMap<SubjectId, Score> = HashMap::new();
@@ -30,9 +38,7 @@ pub fn candidates(model: &ScoreModel, probe: &Probe, hits: &[Hit]) -> Vec<Candid
     }
     let mut candidates: Vec<Candidate> =
         best.into_iter().map(|(subject, score)| Candidate { subject, score }).collect();
-    // Equal scores in a fixed order, so that a repeat gets the same answer.
-    candidates
-        .sort_unstable_by(|a, b| b.score.value().total_cmp(&a.score.value()).then_with(|| a.subject.cmp(&b.subject)));
+    candidates.sort_unstable_by(Candidate::best_first);
     candidates
 }
 

@@ -1,5 +1,6 @@
 //! Mutual TLS: every process has a certificate of its own and trusts one authority.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -96,16 +97,23 @@ impl TlsConfig {
 
     /// The same as [`TlsConfig::channel`], for callers with time limits of their own.
     pub fn endpoint(&self, url: &str) -> Result<Endpoint, TlsError> {
-        let address = || TlsError::Address { url: url.chars().take(200).collect() };
-        if !url.starts_with("https://") {
-            return Err(address());
-        }
+        let (host, _) = host_and_port(url)?;
+        self.endpoint_of(url.to_owned(), &host)
+    }
+
+    /// An endpoint at one of the addresses of a host that has several; its certificate must name the host.
+    pub fn endpoint_at(&self, address: SocketAddr, host: &str) -> Result<Endpoint, TlsError> {
+        self.endpoint_of(format!("https://{address}"), host)
+    }
+
+    fn endpoint_of(&self, url: String, host: &str) -> Result<Endpoint, TlsError> {
         let tls = ClientTlsConfig::new()
             .identity(self.identity()?)
             .ca_certificate(Certificate::from_pem(read(&self.ca)?))
+            .domain_name(host)
             .timeout(HANDSHAKE_TIME_MAX);
-        Endpoint::from_shared(url.to_owned())
-            .map_err(|_| address())?
+        Endpoint::from_shared(url.clone())
+            .map_err(|_| address_error(&url))?
             .connect_timeout(CONNECT_TIME_MAX)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
@@ -197,6 +205,21 @@ fn alert_in(words: &str) -> Option<rustls::AlertDescription> {
         Alert::AccessDenied,
     ];
     known.into_iter().find(|alert| words == rustls::Error::AlertReceived(*alert).to_string())
+}
+
+/// Host, without the brackets of an IPv6 address, and port of `https://host:port`.
+pub fn host_and_port(url: &str) -> Result<(String, u16), TlsError> {
+    let error = || address_error(url);
+    let uri: http::Uri = url.parse().map_err(|_| error())?;
+    if uri.scheme_str() != Some("https") {
+        return Err(error());
+    }
+    let host = uri.host().ok_or_else(error)?.trim_matches(['[', ']']).to_owned();
+    Ok((host, uri.port_u16().unwrap_or(443)))
+}
+
+fn address_error(url: &str) -> TlsError {
+    TlsError::Address { url: url.chars().take(200).collect() }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

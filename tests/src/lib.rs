@@ -9,6 +9,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod cluster;
 pub mod crowd;
 pub mod palms;
 pub mod system;

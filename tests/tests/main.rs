@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod certificates;
+mod cluster;
 mod crash;
 mod cross_role;
 mod damage;

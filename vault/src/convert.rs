@@ -4,6 +4,7 @@ use prost::Message;
 use ring::digest;
 use volar_core::clock::Timestamp;
 use volar_core::id::{EnrollmentId, GalleryId, SubjectId};
+use volar_core::shard::Shard;
 use volar_core::template::{
     CODE_BYTES, EnrolledPalm, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality,
     REFERENCES_PER_PALM_MAX, Reference, TemplateError,
@@ -16,7 +17,7 @@ use crate::checkout::Claimed;
 use crate::enrollment::{Enroll, Standing};
 use crate::erasure::Receipt;
 use crate::error::VaultError;
-use crate::feed::{FeedItem, FeedStart, News};
+use crate::feed::{FeedItem, FeedStart, News, Wanted};
 use crate::format::v1::{self, State};
 use crate::parameters::PALMS_MAX;
 use crate::vault::{Call, Protection};
@@ -140,6 +141,21 @@ pub(crate) fn payment(payment: Option<wire::PaymentReference>) -> Checked<v1::Pa
 }
 
 /// The earlier subject that a verdict suspects; `None` for clear.
+/// The part of a gallery that a matcher names; all of it unless it does.
+pub(crate) fn shard(shard: Option<wire::Shard>) -> Checked<Shard> {
+    let named = shard.map(|wire::Shard { index, count }| Shard::new(index, count));
+    named.unwrap_or(Ok(Shard::WHOLE)).map_err(|error| VaultError::field("shard", format!("is no shard: {error}")))
+}
+
+/// What a follower asks for.
+pub(crate) fn wanted(request: &wire::FollowRequest) -> Checked<Wanted> {
+    match (request.keys_only, request.shard) {
+        (true, None) => Ok(Wanted::Keys),
+        (true, Some(_)) => Err(VaultError::field("shard", "must be unset with keys_only")),
+        (false, shard) => Ok(Wanted::Events(self::shard(shard)?)),
+    }
+}
+
 pub(crate) fn verdict(verdict: Option<wire::report_verdict_request::Verdict>) -> Checked<Option<SubjectId>> {
     use wire::report_verdict_request::Verdict;
     match verdict {
@@ -248,10 +264,11 @@ pub(crate) fn caught_up(last_sequence: u64) -> wire::FollowResponse {
 pub(crate) fn feed_item(item: &FeedItem) -> wire::FollowResponse {
     use wire::feed_event::Change;
     let change = match &item.news {
-        News::Enrolled { palms, probes } => {
+        News::Enrolled { palms, probes, elsewhere } => {
             let probe = |number: usize| probes.as_ref().and_then(|probes| probes.probes.get(number));
-            let palms = palms.iter().enumerate().map(|(number, palm)| enrolled_palm(palm, probe(number)));
-            Change::Enrolled(wire::SubjectEnrolled { palms: palms.collect(), verdict_wanted: probes.is_some() })
+            let palms = palms.iter().enumerate().map(|(number, palm)| enrolled_palm(palm, probe(number))).collect();
+            let verdict_wanted = probes.is_some();
+            Change::Enrolled(wire::SubjectEnrolled { palms, verdict_wanted, elsewhere: *elsewhere })
         }
         News::Activated => Change::Activated(wire::SubjectActivated {}),
         News::Held => Change::Held(wire::SubjectHeld {}),

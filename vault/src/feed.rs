@@ -4,7 +4,10 @@
 //! that a crash could take back. Events of persons erased since are told as erasures, so that numbers stay gapless and
 //! nothing of them is left.
 
-use volar_core::id::{GalleryId, SubjectId};
+use std::collections::BTreeSet;
+
+use volar_core::id::{DeviceId, GalleryId, SubjectId};
+use volar_core::shard::Shard;
 use volar_core::ticket::TicketKey;
 use volar_service::identity::Peer;
 
@@ -35,6 +38,8 @@ pub enum News {
         palms: Vec<v1::Palm>,
         /// A probe for each palm, if this follower's verdict is wanted.
         probes: Option<v1::PendingProbes>,
+        /// Whether the follower's shard does not hold the subject: the palms have no references.
+        elsewhere: bool,
     },
     /// May be admitted.
     Activated,
@@ -55,8 +60,17 @@ pub struct FeedStart {
     pub model: String,
     /// The feed's last number now.
     pub last_sequence: u64,
-    /// To be held while the follower follows.
-    pub connection: Connection,
+    /// To be held while the follower follows; none for one that wants keys alone.
+    pub connection: Option<Connection>,
+}
+
+/// What a follower wants of a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Every event, and references of the shard's own subjects.
+    Events(Shard),
+    /// Ticket keys, and no event.
+    Keys,
 }
 
 impl Vault {
@@ -64,9 +78,20 @@ impl Vault {
     ///
     /// A follower that is ahead of the feed has heard of events that this store does not have: the store was restored
     /// from an older copy. The feed then gets a new id, at which every follower starts over.
-    pub fn follow(&self, peer: &Peer, gallery: &GalleryId, from_sequence: u64) -> Result<FeedStart, VaultError> {
+    pub fn follow(
+        &self,
+        peer: &Peer,
+        gallery: &GalleryId,
+        from_sequence: u64,
+        wanted: Wanted,
+    ) -> Result<FeedStart, VaultError> {
         let tenant = self.tenant(&peer.tenant)?;
         let gallery = tenant.gallery(gallery)?;
+        if wanted == Wanted::Keys {
+            let head = head(tenant, self.rows(), &gallery.id)?;
+            self.store.settle()?;
+            return Ok(start(gallery, &head, None));
+        }
         if from_sequence == 0 {
             return Err(VaultError::field("from_sequence", "must be at least 1; the feed starts at 1"));
         }
@@ -91,13 +116,8 @@ impl Vault {
             Ok(head)
         })?;
         let acknowledged = (from_sequence - 1).min(head.last_sequence);
-        Ok(FeedStart {
-            feed_id: gallery.feed_id(),
-            generation: gallery.generation,
-            model: gallery.model.to_string(),
-            last_sequence: head.last_sequence,
-            connection: self.followers.connect(&tenant.id, &gallery.id, &peer.device, acknowledged, now),
-        })
+        let connection = self.followers.connect(&tenant.id, &gallery.id, &peer.device, acknowledged, now);
+        Ok(start(gallery, &head, Some(connection)))
     }
 
     /// Up to `limit` events from number `from` on, and the feed's last number; all of it durable.
@@ -105,19 +125,27 @@ impl Vault {
         &self,
         peer: &Peer,
         gallery: &GalleryId,
+        shard: Shard,
         from: u64,
         limit: usize,
     ) -> Result<(Vec<FeedItem>, u64), VaultError> {
         let tenant = self.tenant(&peer.tenant)?;
         let gallery = tenant.gallery(gallery)?;
         let last = head(tenant, self.rows(), &gallery.id)?.last_sequence;
-        let items = (from..=last).take(limit).map(|sequence| self.item(tenant, gallery, peer, sequence));
+        let follower = (&peer.device, shard);
+        let items = (from..=last).take(limit).map(|sequence| self.item(tenant, gallery, follower, sequence));
         let items = items.collect::<Result<Vec<_>, _>>()?;
         self.store.settle()?;
         Ok((items, last))
     }
 
-    fn item(&self, tenant: &Tenant, gallery: &Gallery, peer: &Peer, sequence: u64) -> Result<FeedItem, VaultError> {
+    fn item(
+        &self,
+        tenant: &Tenant,
+        gallery: &Gallery,
+        follower: (&DeviceId, Shard),
+        sequence: u64,
+    ) -> Result<FeedItem, VaultError> {
         let row = rows::event(&tenant.id, &gallery.id, sequence);
         let event = tenant.record::<v1::Event>(self.rows(), Table::Feed, &row)?;
         let v1::Event { subject, change } = event.ok_or(VaultError::RecordMissing { kind: "feed event" })?;
@@ -129,7 +157,7 @@ impl Vault {
             Change::Erased => News::Erased,
             Change::Activated => News::Activated,
             Change::Held => News::Held,
-            Change::Enrolled => match self.enrolled(tenant, gallery, peer, subject, sequence) {
+            Change::Enrolled => match self.enrolled(tenant, gallery, follower, subject, sequence) {
                 // Erased while it was being read.
                 Err(_) if erased()? => News::Erased,
                 news => news?,
@@ -142,22 +170,29 @@ impl Vault {
         &self,
         tenant: &Tenant,
         gallery: &Gallery,
-        peer: &Peer,
+        (device, shard): (&DeviceId, Shard),
         subject: SubjectId,
         sequence: u64,
     ) -> Result<News, VaultError> {
         let (record, key) = self.living(tenant, self.rows(), subject)?;
         let mut palms = Vec::with_capacity(record.positions.len());
+        let elsewhere = !shard.holds(subject);
         for &position in &record.positions {
+            if elsewhere {
+                palms.push(v1::Palm { position, references: Vec::new() });
+                continue;
+            }
             let row = rows::palm(&tenant.id, &gallery.id, sequence, position);
             let sealed = self.rows().read(Table::Palms, &row)?.ok_or(VaultError::RecordMissing { kind: "palm" })?;
             palms.push(key.open(tenant, &rows::palm_id(position), &sealed)?);
         }
-        let judged = record.verdicts.iter().any(|verdict| verdict.device == peer.device);
+        let mut spoken = record.verdicts.iter().filter(|verdict| verdict.shard == shard);
+        let judged = spoken.clone().count() >= self.settings.verdicts_required
+            || spoken.any(|verdict| verdict.device == *device);
         let wanted = record.state == State::Pending && !judged;
         let probes = if wanted { self.store.blob(&probes_name(subject))? } else { None };
         let probes = probes.map(|sealed| key.open(tenant, b"", &sealed)).transpose()?;
-        Ok(News::Enrolled { palms, probes })
+        Ok(News::Enrolled { palms, probes, elsewhere })
     }
 
     /// Everything up to `sequence` has taken effect in the peer's memory.
@@ -172,14 +207,15 @@ impl Vault {
         Ok(())
     }
 
-    /// Takes a matcher's word on the subject enrolled at `sequence`. When enough have spoken the subject becomes active;
-    /// at the first suspicion it goes to review. Returns the state after it, `None` if erased.
+    /// Takes a matcher's word on the subject enrolled at `sequence`, in the part of the gallery that it has searched. When
+    /// every part has been searched, and enough matchers have spoken, the subject becomes active; at the first suspicion it goes to review. Returns the state after it, `None` if erased.
     pub fn report_verdict(
         &self,
         peer: &Peer,
         call: &Call,
         gallery: &GalleryId,
         sequence: u64,
+        shard: Shard,
         duplicate_of: Option<SubjectId>,
     ) -> Result<Option<State>, VaultError> {
         let tenant = self.tenant(&peer.tenant)?;
@@ -198,7 +234,8 @@ impl Vault {
                 Err(VaultError::SubjectErased) => (None, None),
                 living => {
                     let (mut record, key) = living?;
-                    let moved = self.judge(tenant, transaction, &key, &mut record, peer, duplicate_of)?;
+                    let verdict = v1::Verdict { device: peer.device.clone(), shard, duplicate_of };
+                    let moved = self.judge(tenant, transaction, &key, &mut record, verdict)?;
                     (Some(record.state), moved)
                 }
             };
@@ -217,17 +254,17 @@ impl Vault {
         transaction: &dyn Transaction,
         key: &SubjectKey,
         record: &mut v1::Subject,
-        peer: &Peer,
-        duplicate_of: Option<SubjectId>,
+        verdict: v1::Verdict,
     ) -> Result<Option<u64>, VaultError> {
-        let spoken = record.verdicts.iter().any(|verdict| verdict.device == peer.device);
-        if spoken || record.state != State::Pending {
+        let spoken = |earlier: &v1::Verdict| earlier.device == verdict.device && earlier.shard == verdict.shard;
+        if record.verdicts.iter().any(spoken) || record.state != State::Pending {
             return Ok(None);
         }
-        record.verdicts.push(v1::Verdict { device: peer.device.clone(), duplicate_of });
-        if duplicate_of.is_some() {
+        let suspected = verdict.duplicate_of.is_some();
+        record.verdicts.push(verdict);
+        if suspected {
             self.move_to(tenant, transaction, key, record, State::InReview).map(Some)
-        } else if record.verdicts.len() >= self.settings.verdicts_required {
+        } else if searched(&record.verdicts, self.settings.verdicts_required) {
             self.move_to(tenant, transaction, key, record, State::Active).map(Some)
         } else {
             self.save(tenant, transaction, key, record)?;
@@ -303,6 +340,27 @@ impl Vault {
     /// The key that seals a tenant's tickets now.
     pub fn ticket_key(&self, peer: &Peer) -> Result<TicketKey, VaultError> {
         Ok(self.tenant(&peer.tenant)?.keys.ticket_key(TicketKey::epoch_at(self.clock.now())))
+    }
+}
+
+/// Whether so many matchers have searched all of a gallery, each all of it or one of its parts.
+fn searched(verdicts: &[v1::Verdict], required: usize) -> bool {
+    let by = |shard: Shard| verdicts.iter().filter(|verdict| verdict.shard == shard).count();
+    let whole = |count: u16| {
+        let parts = (0..count).map(|index| Shard::new(index.into(), count.into()).map_or(0, by));
+        parts.min().unwrap_or(0)
+    };
+    let counts: BTreeSet<u16> = verdicts.iter().map(|verdict| verdict.shard.count()).collect();
+    counts.into_iter().map(whole).sum::<usize>() >= required
+}
+
+fn start(gallery: &Gallery, head: &v1::Head, connection: Option<Connection>) -> FeedStart {
+    FeedStart {
+        feed_id: gallery.feed_id(),
+        generation: gallery.generation,
+        model: gallery.model.to_string(),
+        last_sequence: head.last_sequence,
+        connection,
     }
 }
 

@@ -5,6 +5,7 @@ mod changing;
 mod following;
 mod process;
 mod refusals;
+mod sharding;
 mod vault;
 mod verdicts;
 mod world;

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 use volar_core::clock::Timestamp;
 use volar_core::id::SubjectId;
 use volar_core::secret::Key;
+use volar_core::shard::Shard;
 use volar_core::template::{Probe, Reference};
 use volar_core::ticket::TicketKey;
 use volar_matcher::testing::MODEL;
@@ -155,7 +156,7 @@ impl TemplateFeed for Feed {
                         let _ = sender.send(Ok(v1::FollowResponse { item: Some(item) })).await;
                     }
                 }
-                None => feed.play(request.from_sequence, sender).await,
+                None => feed.play(request, sender).await,
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(items))))
@@ -188,8 +189,8 @@ impl Feed {
         self.books.lock().expect("no test panics while it holds the books")
     }
 
-    async fn play(mut self, from: u64, sender: mpsc::Sender<Result<v1::FollowResponse, Status>>) {
-        let mut next = from;
+    async fn play(mut self, request: v1::FollowRequest, sender: mpsc::Sender<Result<v1::FollowResponse, Status>>) {
+        let mut next = request.from_sequence;
         let mut opening = {
             let books = self.lock();
             vec![start(&books), ticket_key(books.key_epoch)]
@@ -198,8 +199,8 @@ impl Feed {
         loop {
             let (fresh, hung_up) = {
                 let books = self.lock();
-                let fresh: Vec<_> =
-                    books.events.iter().filter(|event| event.sequence >= next).cloned().map(Item::Event).collect();
+                let fresh = books.events.iter().filter(|event| event.sequence >= next && !request.keys_only).cloned();
+                let fresh: Vec<_> = fresh.map(|event| Item::Event(told_to(request.shard, event))).collect();
                 next = next.max(books.events.len() as u64 + 1);
                 (fresh, !books.scripts.is_empty())
             };
@@ -223,6 +224,19 @@ impl Feed {
             }
         }
     }
+}
+
+/// An event as a shard hears it: without others' references.
+fn told_to(shard: Option<v1::Shard>, mut event: v1::FeedEvent) -> v1::FeedEvent {
+    let shard = shard.map_or(Shard::WHOLE, |shard| Shard::new(shard.index, shard.count).expect("a part"));
+    let subject: [u8; 16] = event.subject_id.as_slice().try_into().unwrap_or_default();
+    if let Some(Change::Enrolled(enrolled)) = &mut event.change
+        && !shard.holds(SubjectId::from_bytes(subject))
+    {
+        enrolled.elsewhere = true;
+        enrolled.palms.iter_mut().for_each(|palm| palm.references.clear());
+    }
+    event
 }
 
 pub(crate) fn start(books: &Books) -> Item {
@@ -262,7 +276,7 @@ pub(crate) fn enrolled(references: &[Reference], probe: Option<&Probe>) -> Chang
         references: references.collect(),
         probe: probe.map(wire_probe),
     };
-    Change::Enrolled(v1::SubjectEnrolled { palms: vec![palm], verdict_wanted: probe.is_some() })
+    Change::Enrolled(v1::SubjectEnrolled { palms: vec![palm], verdict_wanted: probe.is_some(), elsewhere: false })
 }
 
 pub(crate) fn wire_probe(probe: &Probe) -> v1::Probe {

@@ -9,14 +9,16 @@ use tokio_util::sync::CancellationToken;
 use volar_core::clock::{Clock, ManualClock, Timestamp};
 use volar_core::id::{IdempotencyId, SubjectId};
 use volar_core::randomness::SeededRandomness;
+use volar_core::shard::Shard;
 use volar_core::template::Template;
 use volar_matcher::decision::DecisionPolicy;
-use volar_matcher::feed::Follower;
+use volar_matcher::feed::{Follower, Wanted};
 use volar_matcher::gallery::Gallery;
 use volar_matcher::identify::{Answer, Matcher, ServedGallery};
 use volar_matcher::lockout::{Lockout, LockoutPolicy};
 use volar_matcher::pool::SearchPool;
 use volar_matcher::replay::Replays;
+use volar_matcher::search::{LocalSearch, Search};
 use volar_matcher::tail_watch::TailWatch;
 use volar_matcher::testing::{MODEL, Palms, subject};
 use volar_matcher::tickets::TicketKeys;
@@ -60,19 +62,11 @@ impl World {
         let tickets = Arc::new(TicketKeys::default());
         let own_name: Peer = "spiffe://volar/acme/north/matcher/m1".parse().expect("a good name");
         let id = "members".parse().expect("a slug");
-        let (follower, ready) = Follower::new(id, own_name, gallery.clone(), tickets.clone(), vault.channel());
-        let tail = TailWatch::new(DecisionPolicy::default().step_up_fpir);
-        let served = ServedGallery { gallery: gallery.clone(), ready: ready.clone(), tail };
-        let matcher = Arc::new(Matcher {
-            tenant: "acme".parse().expect("a slug"),
-            galleries: [("members".parse().expect("a slug"), served)].into(),
-            tickets,
-            lockout: Arc::new(Lockout::new(LockoutPolicy::default(), clock.clone())),
-            replays: Replays::default(),
-            pool: SearchPool::searching(2, 64).expect("two threads"),
-            clock: clock.clone(),
-            randomness: Arc::new(SeededRandomness::new(99)),
-        });
+        let (follower, ready) =
+            Follower::new(id, Wanted::Shard(Shard::WHOLE), own_name, gallery.clone(), tickets.clone(), vault.channel());
+        let pool = Arc::new(SearchPool::searching(2, 64).expect("two threads"));
+        let search = Arc::new(LocalSearch { gallery: gallery.clone(), ready: ready.clone(), pool });
+        let matcher = matcher(Shard::WHOLE, search, tickets, clock.clone());
         let stop = CancellationToken::new();
         let following = Some((tokio::spawn(follower.run(stop.clone())), stop));
         Self { vault, matcher, gallery, ready, clock, palms, randomness, following }
@@ -152,6 +146,28 @@ impl World {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
+}
+
+/// A matcher of gallery "members", put together as its server does it.
+pub(crate) fn matcher(
+    shard: Shard,
+    search: Arc<dyn Search>,
+    tickets: Arc<TicketKeys>,
+    clock: Arc<ManualClock>,
+) -> Arc<Matcher> {
+    let policy = DecisionPolicy::default();
+    let served = ServedGallery { search, tail: TailWatch::new(policy.step_up_fpir) };
+    Arc::new(Matcher {
+        tenant: "acme".parse().expect("a slug"),
+        shard,
+        galleries: [("members".parse().expect("a slug"), served)].into(),
+        tickets,
+        lockout: Arc::new(Lockout::new(LockoutPolicy::default(), clock.clone())),
+        replays: Replays::default(),
+        policy,
+        clock,
+        randomness: Arc::new(SeededRandomness::new(99)),
+    })
 }
 
 pub(crate) fn peer(role: Role) -> Peer {

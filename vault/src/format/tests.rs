@@ -96,7 +96,7 @@ fn example_subject(at: Timestamp) -> Subject {
         positions: vec![Position::Left, Position::Right],
         payment_follows: true,
         payment_bound: false,
-        verdicts: vec![Verdict { device: slug("m-1"), duplicate_of: Some(subject()) }],
+        verdicts: vec![Verdict { device: slug("m-1"), shard: Shard::WHOLE, duplicate_of: Some(subject()) }],
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use volar_core::clock::Timestamp;
 use volar_core::id::{DeviceId, EnrollmentId, GalleryId, IdempotencyId, ModelId, SiteId, SubjectId, TicketId};
+use volar_core::shard::Shard;
 use volar_core::template::{self, EnrolledPalm, Position};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -71,6 +72,8 @@ pub struct Consent {
 pub struct Verdict {
     /// The matcher.
     pub device: DeviceId,
+    /// The part of the gallery that it has searched.
+    pub shard: Shard,
     /// The earlier subject that it suspects; `None` when it found nobody.
     pub duplicate_of: Option<SubjectId>,
 }

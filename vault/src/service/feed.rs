@@ -13,7 +13,7 @@ use volar_service::identity::Peer;
 use super::fault;
 use crate::convert;
 use crate::error::VaultError;
-use crate::feed::FeedStart;
+use crate::feed::{FeedStart, Wanted};
 use crate::parameters::{FEED_BATCH, FEED_QUEUE};
 use crate::vault::{Vault, blocking};
 
@@ -33,17 +33,19 @@ impl TemplateFeed for Feed {
         let peer = Peer::of(&request)?;
         let request = request.into_inner();
         let gallery = convert::gallery(&request.gallery).map_err(fault)?;
+        let wanted = convert::wanted(&request).map_err(fault)?;
         let tenant = self.vault.tenant(&peer.tenant).map_err(fault)?;
         // Before the feed is read: nothing that comes after goes unnoticed.
         let wake = tenant.gallery(&gallery).map_err(fault)?.wake.subscribe();
         let (asking, of) = (peer.clone(), gallery.clone());
-        let begun = blocking(&self.vault, move |vault| vault.follow(&asking, &of, request.from_sequence));
+        let begun = blocking(&self.vault, move |vault| vault.follow(&asking, &of, request.from_sequence, wanted));
         let start = begun.await.map_err(fault)?;
         let (sender, receiver) = mpsc::channel(FEED_QUEUE);
         let stream = Stream {
             vault: self.vault.clone(),
             peer,
             gallery,
+            wanted,
             next: request.from_sequence.min(start.last_sequence + 1),
             epoch: None,
             wake,
@@ -63,8 +65,9 @@ impl TemplateFeed for Feed {
         let reported = blocking(&self.vault, move |vault| {
             let call = convert::call(&request.idempotency_id, &request)?;
             let gallery = convert::gallery(&request.gallery)?;
+            let shard = convert::shard(request.shard)?;
             let duplicate_of = convert::verdict(request.verdict)?;
-            vault.report_verdict(&peer, &call, &gallery, request.sequence, duplicate_of)
+            vault.report_verdict(&peer, &call, &gallery, request.sequence, shard, duplicate_of)
         });
         let state = convert::state(reported.await.map_err(fault)?).into();
         Ok(Response::new(wire::ReportVerdictResponse { state }))
@@ -89,6 +92,7 @@ struct Stream {
     vault: Arc<Vault>,
     peer: Peer,
     gallery: GalleryId,
+    wanted: Wanted,
     /// The next number to tell.
     next: u64,
     /// Epoch of the ticket key told last.
@@ -134,9 +138,13 @@ impl Stream {
 
     /// Tells everything from the next number to the feed's end.
     async fn tell_events(&mut self) -> Result<(), Ended> {
+        let Wanted::Events(shard) = self.wanted else {
+            self.next = self.next.max(*self.wake.borrow() + 1);
+            return Ok(());
+        };
         loop {
             let (peer, gallery, from) = (self.peer.clone(), self.gallery.clone(), self.next);
-            let read = blocking(&self.vault, move |vault| vault.events(&peer, &gallery, from, FEED_BATCH)).await;
+            let read = blocking(&self.vault, move |vault| vault.events(&peer, &gallery, shard, from, FEED_BATCH)).await;
             let (items, _) = match read {
                 Ok(read) => read,
                 Err(error) => return Err(self.fail(error).await),

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use volar_core::shard::Shard;
 use volar_core::ticket::Purpose;
 use volar_vault::error::VaultError;
 use volar_vault::keys::{KeyFile, KeyTableError};
@@ -174,7 +175,7 @@ fn no_damage_to_the_store_panics_or_goes_unnoticed() {
 }
 
 fn read_everything(vault: &Vault) -> Result<(), VaultError> {
-    vault.events(&crate::world::matcher(), &members(), 1, 1_000)?;
+    vault.events(&crate::world::matcher(), &members(), Shard::WHOLE, 1, 1_000)?;
     vault.status(&operator())?;
     vault.subjects(&operator(), &members(), None, 1_000, "").map(drop)
 }

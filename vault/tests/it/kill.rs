@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use volar_core::id::EnrollmentId;
+use volar_core::shard::Shard;
 use volar_vault::feed::News;
 use volar_vault::format::v1::State;
 
@@ -28,7 +29,8 @@ fn no_acknowledged_enrollment_is_lost_and_nobody_is_half_enrolled() {
         let head = vault.status(&operator()).expect("readable")[0].head;
         assert!(head.pending >= acknowledged.len() as u64);
         assert_eq!(head.pending, head.last_sequence);
-        let items = vault.events(&matcher(), &members(), 1, usize::MAX).expect("every event is readable").0;
+        let items =
+            vault.events(&matcher(), &members(), Shard::WHOLE, 1, usize::MAX).expect("every event is readable").0;
         for (item, sequence) in items.iter().zip(1..) {
             assert_eq!(item.sequence, sequence);
             match &item.news {

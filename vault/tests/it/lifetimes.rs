@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use volar_core::clock::Clock;
 use volar_core::id::SubjectId;
+use volar_core::shard::Shard;
 use volar_core::ticket::{Purpose, TicketError};
 use volar_vault::admin::ReviewDecision;
 use volar_vault::config::Config;
@@ -44,8 +45,16 @@ async fn a_repeat_too_late_meets_the_rule_of_its_call() {
     let vault = world.open();
     let (enrollment, subject, sequence) = world.enroll(&vault);
     let (verdict, bind, review) = (world.call(0), world.call(0), world.call(0));
-    let report =
-        || vault.report_verdict(&matcher(), &verdict, &members(), sequence, Some(SubjectId::from_bytes([1; 16])));
+    let report = || {
+        vault.report_verdict(
+            &matcher(),
+            &verdict,
+            &members(),
+            sequence,
+            Shard::WHOLE,
+            Some(SubjectId::from_bytes([1; 16])),
+        )
+    };
     assert_eq!(report().expect("taken"), Some(State::InReview));
     let by = operator();
     let decide = || vault.decide_review(&by, review, subject, ReviewDecision::DifferentPerson);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use volar_core::id::{EnrollmentId, SubjectId};
+use volar_core::shard::Shard;
 use volar_core::ticket::Purpose;
 use volar_vault::admin::ReviewDecision;
 use volar_vault::erasure::Erase;
@@ -101,7 +102,7 @@ impl Pair {
             Op::Verdict { who, suspect } => {
                 let Some(person) = self.people.get(&who).cloned() else { return };
                 let of = suspect.then_some(person.subject);
-                let got = self.vault().report_verdict(&matcher(), &call, &members(), person.sequence, of);
+                let got = self.vault().report_verdict(&matcher(), &call, &members(), person.sequence, Shard::WHOLE, of);
                 let expected = match person.state {
                     Some(State::Pending) if suspect => Some(State::InReview),
                     Some(State::Pending) => Some(State::Active),

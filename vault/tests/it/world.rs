@@ -7,6 +7,7 @@ use std::time::Duration;
 use volar_core::clock::{Clock, ManualClock, Timestamp};
 use volar_core::id::{GalleryId, IdempotencyId, SubjectId, TicketId};
 use volar_core::randomness::{Randomness, SeededRandomness};
+use volar_core::shard::Shard;
 use volar_core::template::Position;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
@@ -143,7 +144,7 @@ impl World {
 
     /// Everything in the feed.
     pub(crate) fn feed(&self, vault: &Vault) -> Vec<FeedItem> {
-        vault.events(&matcher(), &members(), 1, 100_000).expect("readable").0
+        vault.events(&matcher(), &members(), Shard::WHOLE, 1, 100_000).expect("readable").0
     }
 
     /// Enrols somebody and returns their enrollment, subject and sequence number.
@@ -156,7 +157,7 @@ impl World {
     /// Enrols somebody, active and with a payment reference.
     pub(crate) fn member(&self, vault: &Vault) -> SubjectId {
         let (enrollment, subject, sequence) = self.enroll(vault);
-        let clear = vault.report_verdict(&matcher(), &self.call(0), &members(), sequence, None);
+        let clear = vault.report_verdict(&matcher(), &self.call(0), &members(), sequence, Shard::WHOLE, None);
         assert_eq!(clear.expect("reported"), Some(State::Active));
         vault.bind_payment(&kiosk(), &self.call(0), enrollment, &payment()).expect("bound");
         subject
