@@ -15,6 +15,8 @@ use crate::rows::{self, Method};
 use crate::store::{Rows, Table, Transaction};
 use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, probes_name};
 
+mod reading;
+
 /// One event as a follower hears it.
 #[derive(Debug)]
 pub struct FeedItem {
@@ -72,24 +74,28 @@ impl Vault {
         }
         let now = self.clock.now();
         let place = rows::gallery(&tenant.id, &gallery.id);
-        let head = self.store.write(|transaction| {
+        let (head, renewed) = self.store.write(|transaction| {
             let row = rows::follower(&tenant.id, &gallery.id, &peer.device);
             self.put(tenant, transaction, Table::Followers, &row, &v1::Follower { seen_at: now })?;
             let head = head(tenant, transaction, &gallery.id)?;
+            let mut renewed = None;
             if from_sequence > head.last_sequence + 1 {
                 let stored = tenant.record::<v1::Gallery>(transaction, Table::Galleries, &place)?;
                 let mut stored = stored.ok_or(VaultError::RecordMissing { kind: "gallery" })?;
                 stored.feed_id = self.randomness.bytes();
                 self.put(tenant, transaction, Table::Galleries, &place, &stored)?;
-                gallery.set_feed_id(stored.feed_id);
-                tracing::warn!(
-                    gallery = %gallery.id, follower = %peer.device, from_sequence, last_sequence = head.last_sequence,
-                    "a follower knows later events than the store has: the store was restored from an older copy; \
-                     followers start over"
-                );
+                renewed = Some(stored.feed_id);
             }
-            Ok(head)
+            Ok((head, renewed))
         })?;
+        if let Some(feed_id) = renewed {
+            gallery.set_feed_id(feed_id);
+            tracing::warn!(
+                gallery = %gallery.id, follower = %peer.device, from_sequence, last_sequence = head.last_sequence,
+                "a follower knows later events than the store has: the store was restored from an older copy; \
+                 followers start over"
+            );
+        }
         let acknowledged = (from_sequence - 1).min(head.last_sequence);
         Ok(FeedStart {
             feed_id: gallery.feed_id(),
@@ -108,11 +114,23 @@ impl Vault {
         from: u64,
         limit: usize,
     ) -> Result<(Vec<FeedItem>, u64), VaultError> {
+        self.events_with(peer, gallery, from, limit, usize::MAX)
+    }
+
+    /// The same, but fewer once `probes_max` of them have probes, which are large.
+    pub(crate) fn events_with(
+        &self,
+        peer: &Peer,
+        gallery: &GalleryId,
+        from: u64,
+        limit: usize,
+        probes_max: usize,
+    ) -> Result<(Vec<FeedItem>, u64), VaultError> {
         let tenant = self.tenant(&peer.tenant)?;
         let gallery = tenant.gallery(gallery)?;
         let last = head(tenant, self.rows(), &gallery.id)?.last_sequence;
-        let items = (from..=last).take(limit).map(|sequence| self.item(tenant, gallery, peer, sequence));
-        let items = items.collect::<Result<Vec<_>, _>>()?;
+        let until = from.saturating_add(limit as u64).saturating_sub(1).min(last);
+        let items = self.items(tenant, gallery, peer, from..=until, probes_max)?;
         self.store.settle()?;
         Ok((items, last))
     }

@@ -22,6 +22,7 @@ use crate::store::{Rows, Store, Table, Transaction};
 mod opening;
 mod subject_key;
 
+pub(crate) use opening::{META_FORMAT, META_MOVED, META_UNFINISHED};
 pub(crate) use subject_key::SubjectKey;
 
 /// An open vault.

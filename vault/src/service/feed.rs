@@ -14,7 +14,7 @@ use super::fault;
 use crate::convert;
 use crate::error::VaultError;
 use crate::feed::FeedStart;
-use crate::parameters::{FEED_BATCH, FEED_QUEUE};
+use crate::parameters::{FEED_BATCH, FEED_BATCH_PROBES, FEED_QUEUE};
 use crate::vault::{Vault, blocking};
 
 /// Feeds matchers.
@@ -136,7 +136,10 @@ impl Stream {
     async fn tell_events(&mut self) -> Result<(), Ended> {
         loop {
             let (peer, gallery, from) = (self.peer.clone(), self.gallery.clone(), self.next);
-            let read = blocking(&self.vault, move |vault| vault.events(&peer, &gallery, from, FEED_BATCH)).await;
+            let read = blocking(&self.vault, move |vault| {
+                vault.events_with(&peer, &gallery, from, FEED_BATCH, FEED_BATCH_PROBES)
+            });
+            let read = read.await;
             let (items, _) = match read {
                 Ok(read) => read,
                 Err(error) => return Err(self.fail(error).await),
