@@ -231,12 +231,12 @@ impl Rows for PostgresStore {
         }
         let numbers: Vec<usize> = tables.iter().map(|(number, _)| *number).collect();
         let found = self.ask(|reader| reader.many(tables))?;
-        let mut found: HashMap<Place, Vec<u8>> = numbers
+        let found: HashMap<Place, Vec<u8>> = numbers
             .into_iter()
             .zip(found)
             .flat_map(|(table, rows)| rows.into_iter().map(move |(key, value)| ((table, key), value)))
             .collect();
-        Ok(places.iter().map(|(table, key)| found.remove(&(*table as usize, key.clone()))).collect())
+        Ok(places.iter().map(|(table, key)| found.get(&(*table as usize, key.clone())).cloned()).collect())
     }
 }
 

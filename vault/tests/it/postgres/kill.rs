@@ -50,8 +50,8 @@ fn a_store_keeps_what_it_acknowledged_whenever_the_server_is_killed() {
                 }
             });
         }
+        let _stopping = Stopping(&stop);
         kill_again_and_again(&server);
-        stop.store(true, Ordering::SeqCst);
     });
     drop(store);
     let acknowledged = acknowledged.into_inner().expect("no panic");
@@ -83,8 +83,8 @@ fn everybody_is_enrolled_once_whenever_the_server_is_killed() {
                 }
             });
         }
+        let _stopping = Stopping(&stop);
         kill_again_and_again(&server);
-        stop.store(true, Ordering::SeqCst);
     });
     let acknowledged = acknowledged.into_inner().expect("no panic");
     whole(&vault, &acknowledged, true);
@@ -142,6 +142,15 @@ fn a_vault_that_lost_its_place_writes_nothing_more() {
         assert!(matches!(refused, Err(VaultError::Store(StoreError::TakenOver { .. }))), "{refused:?}");
     }
     assert_eq!(server::shared().sql(&database, "SELECT count(*) FROM volar.feed"), "1");
+}
+
+/// Ends the load, after a failure too.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Half of the kills end every process at once, half as the server itself ends when one of them crashes.

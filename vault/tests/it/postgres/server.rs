@@ -81,6 +81,12 @@ impl Server {
             assert!(Instant::now() < end, "a killed process lives on");
             std::thread::sleep(Duration::from_millis(2));
         }
+        // Nobody may have fetched the dead one's status, and a dead process's id looks like a running server's.
+        std::fs::remove_file(self.data().join("postmaster.pid")).expect("left behind");
+        let locks = std::fs::read_dir(&self.folder).expect("readable").flatten().map(|entry| entry.path());
+        for lock in locks.filter(|path| path.to_string_lossy().ends_with(".lock")) {
+            std::fs::remove_file(lock).expect("left behind");
+        }
     }
 
     /// The address of a fresh database.
