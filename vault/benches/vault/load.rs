@@ -134,7 +134,8 @@ impl Load {
         let subjects = self.subjects.lock().expect("no panic").clone();
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         pace(self.size.clients, subjects.len() / 4, |number| {
-            let erased = self.vault.erase(&peer("operator"), call(), Erase::Subject(subjects[number]));
+            let operator = peer("operator");
+            let erased = self.vault.erase(&operator, call(), Erase::Subject(subjects[number]));
             runtime.block_on(erased).expect("erased");
         })
     }

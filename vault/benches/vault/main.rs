@@ -126,7 +126,7 @@ fn table(figures: &Value) -> Table {
         ("bytes on disk a subject", "disk_bytes_per_subject"),
     ];
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_header(["", "sled", "postgres"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["", "sled", "postgres"]);
     for (name, key) in rows {
         table.add_row([name.to_owned(), figures["sled"][key].to_string(), figures["postgres"][key].to_string()]);
     }

@@ -29,8 +29,9 @@ fn keys(written: &Written) -> Vec<Vec<u8>> {
     let fresh = |key: &[u8]| {
         let random: [u8; 8] = randomness.bytes();
         let mut key = key.to_vec();
-        let at = key.len().saturating_sub(random.len());
-        key[at..].copy_from_slice(&random[..random.len().min(key.len())]);
+        let fresh = random.len().min(key.len());
+        let kept = key.len() - fresh;
+        key[kept..].copy_from_slice(&random[..fresh]);
         key
     };
     written.rows.iter().map(|(_, key, _)| fresh(key)).collect()

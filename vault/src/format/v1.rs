@@ -119,6 +119,7 @@ pub struct Reference {
     /// Unit vector.
     pub embedding: Vec<f32>,
     /// Bit planes.
+    #[serde(with = "serde_bytes")]
     pub code: Vec<u8>,
     /// 0 to 100.
     pub quality: u8,
@@ -137,6 +138,7 @@ pub struct Probe {
     /// Unit vector.
     pub embedding: Vec<f32>,
     /// Codes one after another, the unshifted one first.
+    #[serde(with = "serde_bytes")]
     pub codes: Vec<u8>,
     /// 0 to 100.
     pub quality: u8,
@@ -305,9 +307,11 @@ impl Palm {
 impl Probe {
     /// A probe as it waits for verdicts.
     pub fn of(probe: &template::Probe) -> Self {
+        let mut codes = Vec::with_capacity(probe.codes.len() * template::CODE_BYTES);
+        probe.codes.iter().for_each(|code| codes.extend(code.to_bytes()));
         Self {
             embedding: probe.embedding.expose().to_vec(),
-            codes: probe.codes.iter().flat_map(template::ProtectedCode::to_bytes).collect(),
+            codes,
             quality: probe.quality.value(),
         }
     }

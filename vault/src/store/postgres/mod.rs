@@ -5,7 +5,8 @@
 //!   says that the commit is on its disk.
 //! - That one connection holds an advisory lock, and every batch moves a row that names its writer ([`session`]): a
 //!   second vault is refused, and one that lost its place writes nothing more.
-//! - Reads are by primary key on a pool of connections ([`reader`]), always of what is committed.
+//! - Reads are by primary key on a pool of connections ([`reader`]), always of what is committed. Blobs are written there
+//!   too, before anything refers to them.
 //! - A server that restarts or fails over is waited for, for a bounded time; a commit whose answer was lost is looked up.
 //!
 //! Connections live on threads of the store's own, so that any thread may call it, one that runs futures included.
@@ -30,7 +31,7 @@ use volar_core::randomness::Randomness;
 
 use super::{Body, Row, Rows, Store, StoreError, Table};
 use failure::Failure;
-use ledger::{Ledger, Place, Value, Writes};
+use ledger::{Ledger, Place, Value};
 use reader::Reader;
 use schema::BLOBS;
 use session::{Refusal, Session};
@@ -156,15 +157,9 @@ impl PostgresStore {
         Ok((word, outcome))
     }
 
-    /// Hands writes on without a body.
-    fn hand_on(&self, place: Place, value: Value) -> Result<Option<Arc<ledger::Outcome>>, StoreError> {
-        let mut state = self.ledger.lock();
-        state.check().map_err(|failure| self.failed(&failure))?;
-        state.gather(Writes::from([(place, value)]));
-        let outcome = state.last();
-        drop(state);
-        self.ledger.work.notify_one();
-        Ok(outcome)
+    /// Refuses when another vault has taken the database over.
+    fn check(&self) -> Result<(), StoreError> {
+        self.ledger.lock().check().map_err(|failure| self.failed(&failure))
     }
 
     fn wait(&self, outcome: Option<Arc<ledger::Outcome>>) -> Result<(), StoreError> {
@@ -259,17 +254,13 @@ impl Store for PostgresStore {
     }
 
     fn put_blob(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let outcome = self.hand_on((BLOBS, name.as_bytes().to_vec()), Some(bytes.into()))?;
-        self.wait(outcome)
+        self.check()?;
+        let (name, bytes) = (name.as_bytes().to_vec(), bytes.to_vec());
+        self.ask(|reader| reader.put_blob(name, bytes))
     }
 
     fn blob(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let place = (BLOBS, name.as_bytes().to_vec());
-        // One that is being removed is gone already.
-        if matches!(self.ledger.lock().pending(&place), Some(None)) {
-            return Ok(None);
-        }
-        Ok(self.one(&place)?.map(|bytes| bytes.to_vec()))
+        Ok(self.one(&(BLOBS, name.as_bytes().to_vec()))?.map(|bytes| bytes.to_vec()))
     }
 
     fn read_blobs(&self, names: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
@@ -283,15 +274,13 @@ impl Store for PostgresStore {
         Ok(blobs)
     }
 
-    /// Does not wait: at its next start a vault removes what a crash has left.
     fn remove_blob(&self, name: &str) -> Result<(), StoreError> {
-        self.hand_on((BLOBS, name.as_bytes().to_vec()), None).map(drop)
+        self.check()?;
+        let name = name.as_bytes().to_vec();
+        self.ask(|reader| reader.remove_blob(name))
     }
 
     fn blobs(&self) -> Result<Vec<String>, StoreError> {
-        // Removals on their way first.
-        let outcome = self.ledger.lock().last();
-        self.wait(outcome)?;
         let names = self.ask(|reader| reader.keys(BLOBS))?;
         Ok(names.into_iter().map(|name| String::from_utf8_lossy(&name).into_owned()).collect())
     }

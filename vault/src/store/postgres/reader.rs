@@ -1,4 +1,8 @@
-//! Reads of what is committed, on a pool of connections, tried again while the server is away.
+//! Reads of what is committed, and blobs, on a pool of connections; tried again while the server is away.
+//!
+//! A blob is kept before anything refers to it and removed after everything has stopped to: it needs no place in a batch,
+//! and many are written beside each other where the batches' one connection would write one after another. Keeping one
+//! twice is keeping it once, so that a try whose answer was lost is simply made again.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,14 +12,13 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, R
 
 use super::failure::{Failure, Trouble};
 use super::ledger::Value;
-use super::schema::{self, TABLES};
+use super::schema::{self, BLOBS, TABLES};
+use super::session::wait_for_the_disk;
 use super::settings::Access;
 use crate::store::Row;
 
-/// Keys are few and tables may be freshly made: every read is by its primary key, whatever the statistics say. Reads
-/// write nothing.
-const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
-                        SET default_transaction_read_only = on";
+/// Keys are few and tables may be freshly made: every read is by its primary key, whatever the statistics say.
+const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off";
 
 /// Waits between tries: short at first, for a server that is only restarted.
 pub(super) fn waits(patience: Duration) -> ExponentialBuilder {
@@ -53,7 +56,10 @@ impl Reader {
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(access.patience))
             .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move { client.batch_execute(SETTINGS).await.map_err(HookError::Backend) })
+                Box::pin(async move {
+                    client.batch_execute(SETTINGS).await.map_err(HookError::Backend)?;
+                    wait_for_the_disk(client).await.map_err(HookError::Backend)
+                })
             }))
             .build()
             .expect("a runtime is named for the time-outs");
@@ -113,6 +119,37 @@ impl Reader {
                         client.query(&statement, &[from, &limit]).await?
                     }
                 })
+            }
+        })
+        .await
+    }
+
+    /// Keeps a blob, durably.
+    pub(super) async fn put_blob(self, name: Vec<u8>, bytes: Vec<u8>) -> Result<(), Failure> {
+        let table = schema::name(BLOBS);
+        let text = format!(
+            "INSERT INTO {table} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value"
+        );
+        self.retry(|client| {
+            let (text, name, bytes) = (&text, &name, &bytes);
+            async move {
+                let statement = client.prepare_cached(text).await?;
+                client.execute(&statement, &[name, bytes]).await?;
+                Ok(())
+            }
+        })
+        .await
+    }
+
+    /// Removes a blob, durably.
+    pub(super) async fn remove_blob(self, name: Vec<u8>) -> Result<(), Failure> {
+        let text = format!("DELETE FROM {} WHERE key = $1", schema::name(BLOBS));
+        self.retry(|client| {
+            let (text, name) = (&text, &name);
+            async move {
+                let statement = client.prepare_cached(text).await?;
+                client.execute(&statement, &[name]).await?;
+                Ok(())
             }
         })
         .await

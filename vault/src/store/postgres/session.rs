@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio_postgres::{Client, Statement};
 
 use super::failure::{Failure, Trouble};
-use super::schema::{self, TABLES};
+use super::schema::{self, BLOBS};
 use super::settings::Access;
 
 /// Of the advisory lock that one vault holds in a database: "volar" in ASCII.
@@ -88,8 +88,7 @@ impl Session {
 
 /// Acknowledged means on the disk: the settings that promise it, for this session and the server.
 async fn keep_what_is_committed(client: &Client) -> Result<(), Trouble> {
-    let settings = "SELECT current_setting('fsync'), current_setting('full_page_writes'), \
-                    current_setting('synchronous_commit')";
+    let settings = "SELECT current_setting('fsync'), current_setting('full_page_writes')";
     let row = client.query_one(settings, &[]).await?;
     for (number, name) in ["fsync", "full_page_writes"].into_iter().enumerate() {
         if row.get::<_, &str>(number) != "on" {
@@ -97,17 +96,21 @@ async fn keep_what_is_committed(client: &Client) -> Result<(), Trouble> {
             return Err(Trouble::Lasting(reason));
         }
     }
-    // A server that waits for its standbys to have applied a commit promises more than asked.
-    if row.get::<_, &str>(2) != "remote_apply" {
-        client.batch_execute("SET synchronous_commit = on").await?;
-        let row = client.query_one("SELECT current_setting('synchronous_commit')", &[]).await?;
-        if row.get::<_, &str>(0) != "on" {
-            let reason = "it does not let this session set synchronous_commit to on".to_owned();
-            return Err(Trouble::Lasting(reason));
-        }
+    wait_for_the_disk(client).await?;
+    let row = client.query_one("SELECT current_setting('synchronous_commit')", &[]).await?;
+    if !["on", "remote_apply"].contains(&row.get::<_, &str>(0)) {
+        return Err(Trouble::Lasting("it does not let this session set synchronous_commit to on".to_owned()));
     }
     // A standby that is being promoted, or a batch that hangs, is noticed by the vault's own patience.
     Ok(client.batch_execute("SET idle_in_transaction_session_timeout = '10s'").await?)
+}
+
+/// Has every commit of a connection wait for the disk. A server that waits for its standbys to have applied a commit
+/// promises more than asked, and goes on to.
+pub(super) async fn wait_for_the_disk(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let text = "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
+                WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)";
+    client.query_one(text, &[]).await.map(drop)
 }
 
 impl Statements {
@@ -116,8 +119,8 @@ impl Statements {
         let advance = "WITH moved AS (UPDATE volar.writer SET batch = $3 WHERE id = 1 AND owner = $1 AND batch = $2 \
                        RETURNING 1) SELECT 1 / count(*) FROM moved";
         let advance = client.prepare(advance).await?;
-        let (mut put, mut remove) = (Vec::with_capacity(TABLES), Vec::with_capacity(TABLES));
-        for table in 0..TABLES {
+        let (mut put, mut remove) = (Vec::with_capacity(BLOBS), Vec::with_capacity(BLOBS));
+        for table in 0..BLOBS {
             let name = schema::name(table);
             let upsert = format!(
                 "INSERT INTO {name} (key, value) SELECT * FROM unnest($1::bytea[], $2::bytea[]) \

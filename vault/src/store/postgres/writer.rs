@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 
 use super::failure::{Failure, Trouble};
 use super::ledger::{Batch, Ledger};
-use super::schema::TABLES;
+use super::schema::BLOBS;
 use super::session::{Mark, Refusal, Session};
 use super::settings::Access;
 
@@ -221,7 +221,7 @@ enum Chunk<'a> {
 
 fn chunks(batch: &Batch) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
-    let mut by_table: Vec<(Vec<&[u8]>, Vec<&[u8]>, usize, Vec<&[u8]>)> = vec![Default::default(); TABLES];
+    let mut by_table: Vec<(Vec<&[u8]>, Vec<&[u8]>, usize, Vec<&[u8]>)> = vec![Default::default(); BLOBS];
     for ((table, key), value) in &batch.writes {
         let (keys, values, bytes, removed) = &mut by_table[*table];
         let Some(value) = value else {
