@@ -326,10 +326,11 @@ mod tests {
 
     #[test]
     fn the_database_of_the_printed_defaults_is_one_that_can_be_set() {
-        let example = DEFAULTS.lines().skip_while(|line| *line != "# [store.postgres]").take_while(|line| !line.is_empty());
-        let settings = example.filter_map(|line| line.strip_prefix("# ")).filter(|line| {
-            line.starts_with('[') || line.split(" = ").next().is_some_and(|name| !name.contains(' '))
-        });
+        let example =
+            DEFAULTS.lines().skip_while(|line| *line != "# [store.postgres]").take_while(|line| !line.is_empty());
+        let settings = example
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| line.starts_with('[') || line.split(" = ").next().is_some_and(|name| !name.contains(' ')));
         let example: String = settings.map(|line| format!("{line}\n")).collect();
         let text = DEFAULTS.replace("engine = \"sled\"", "engine = \"postgres\"") + "\n" + &example;
         let config = parsed(&text);

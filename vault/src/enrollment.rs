@@ -188,9 +188,7 @@ impl Vault {
         let until = tokio::time::Instant::now() + wait.min(ENROLLMENT_WAIT_MAX);
         let tenant = self.tenant(&peer.tenant)?;
         let asked = peer.clone();
-        let first = blocking(self, move |vault| {
-            vault.standing_in(vault.tenant(&asked.tenant)?, &asked, enrollment)
-        });
+        let first = blocking(self, move |vault| vault.standing_in(vault.tenant(&asked.tenant)?, &asked, enrollment));
         let (gallery, _) = first.await?;
         let mut wake = match &gallery {
             Some(gallery) => Some(tenant.gallery(gallery)?.wake.subscribe()),

@@ -76,9 +76,7 @@ pub fn migrate(
     let mut done = 0;
     for table in Table::ALL {
         pages(from, table, |rows| {
-            to.write(|transaction| {
-                rows.iter().try_for_each(|(key, value)| Ok(transaction.put(table, key, value)?))
-            })?;
+            to.write(|transaction| rows.iter().try_for_each(|(key, value)| Ok(transaction.put(table, key, value)?)))?;
             done += rows.len() as u64;
             progress(Step::Copy, done, total);
             Ok(())
@@ -132,9 +130,7 @@ fn prepare(from: &dyn Store, to: &dyn Store) -> Result<(), MigrationError> {
 fn clear(store: &dyn Store) -> Result<(), MigrationError> {
     for table in Table::ALL {
         pages(store, table, |rows| {
-            Ok(store.write(|transaction| {
-                rows.iter().try_for_each(|(key, _)| Ok(transaction.remove(table, key)?))
-            })?)
+            Ok(store.write(|transaction| rows.iter().try_for_each(|(key, _)| Ok(transaction.remove(table, key)?)))?)
         })?;
     }
     for name in store.blobs()? {

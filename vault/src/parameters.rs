@@ -41,6 +41,9 @@ pub const SCAN_ROWS: usize = 256;
 /// A vault that has just started expects the matchers that it knows for this long: they follow again within 4 s, and an
 /// erasure waits for them as for connected ones.
 pub const FOLLOWERS_EXPECTED_FOR: Duration = Duration::from_secs(10);
+/// Erasures that destroy keys beside each other: each waits for the store a few times, and a store takes the waiting
+/// together.
+pub const ERASURES_AT_ONCE: usize = 32;
 /// How often abandoned enrollments, and records whose time is over, are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 

@@ -63,7 +63,8 @@ fn into_postgres(written: &Written, size: Size, connections: usize) -> Pace {
     let runtime = runtime.expect("a runtime");
     let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(url.parse().expect("an address"), NoTls, manager);
-    let pool = Pool::builder(manager).max_size(connections).runtime(Runtime::Tokio1).build().expect("a runtime is named");
+    let pool =
+        Pool::builder(manager).max_size(connections).runtime(Runtime::Tokio1).build().expect("a runtime is named");
     runtime.block_on(async {
         let client = pool.get().await.expect("connects");
         for table in 0..TABLES {

@@ -112,7 +112,8 @@ impl Vault {
             .collect();
 
         let wanting = opened.iter().filter(|(.., told)| told.as_ref().is_ok_and(|opened| opened.probes_wanted));
-        let names: Vec<_> = wanting.take(probes_max.min(FEED_READ_PROBES)).map(|(_, subject, _)| probes_name(*subject)).collect();
+        let names: Vec<_> =
+            wanting.take(probes_max.min(FEED_READ_PROBES)).map(|(_, subject, _)| probes_name(*subject)).collect();
         let mut probes = self.store.read_blobs(&names)?.into_iter();
         let mut items = Vec::with_capacity(opened.len());
         for (sequence, subject, told) in opened {

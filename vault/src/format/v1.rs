@@ -309,11 +309,7 @@ impl Probe {
     pub fn of(probe: &template::Probe) -> Self {
         let mut codes = Vec::with_capacity(probe.codes.len() * template::CODE_BYTES);
         probe.codes.iter().for_each(|code| codes.extend(code.to_bytes()));
-        Self {
-            embedding: probe.embedding.expose().to_vec(),
-            codes,
-            quality: probe.quality.value(),
-        }
+        Self { embedding: probe.embedding.expose().to_vec(), codes, quality: probe.quality.value() }
     }
 }
 

@@ -61,10 +61,9 @@ fn internal(error: &VaultError) -> Fault {
                 | StoreError::OutcomeUnknown { .. }
                 | StoreError::Refused { .. }
                 | StoreError::TakenOver { .. }
+        ) | VaultError::KeyTable(
+            KeyTableError::Io { .. } | KeyTableError::SyncFailed { .. } | KeyTableError::Full { .. }
         )
-            | VaultError::KeyTable(
-                KeyTableError::Io { .. } | KeyTableError::SyncFailed { .. } | KeyTableError::Full { .. }
-            )
     );
     if unavailable {
         let message = "the vault cannot reach its store; its log says more";

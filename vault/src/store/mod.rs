@@ -220,7 +220,9 @@ pub enum StoreError {
     #[error(transparent)]
     Postgres(PostgresConfigError),
     /// The database server is away.
-    #[error("the {place} does not answer ({reason}); nothing was written: see that the server runs and takes connections")]
+    #[error(
+        "the {place} does not answer ({reason}); nothing was written: see that the server runs and takes connections"
+    )]
     Unavailable {
         /// The database.
         place: String,

@@ -10,12 +10,12 @@ use volar_core::randomness::{Randomness, SeededRandomness};
 use volar_core::template::Position;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
+use volar_service::system::SystemRandomness;
 use volar_vault::enrollment::Enroll;
 use volar_vault::error::VaultError;
 use volar_vault::feed::FeedItem;
 use volar_vault::format::v1::{Consent, Payment, State};
 use volar_vault::keys::KeyFile;
-use volar_service::system::SystemRandomness;
 use volar_vault::store::{PostgresConfig, PostgresStore, SledStore, Store, StoreError};
 use volar_vault::vault::{Call, DamagedKeys, Parts, Settings, Vault};
 

@@ -35,8 +35,8 @@ use ledger::{Ledger, Place, Value};
 use reader::Reader;
 use schema::BLOBS;
 use session::{Refusal, Session};
-pub use settings::{PostgresConfig, PostgresConfigError};
 use settings::Access;
+pub use settings::{PostgresConfig, PostgresConfigError};
 use view::{Alone, Beside};
 use writer::Writer;
 

@@ -92,7 +92,8 @@ async fn keep_what_is_committed(client: &Client) -> Result<(), Trouble> {
     let row = client.query_one(settings, &[]).await?;
     for (number, name) in ["fsync", "full_page_writes"].into_iter().enumerate() {
         if row.get::<_, &str>(number) != "on" {
-            let reason = format!("its setting {name} is off, so that a crash could lose what was acknowledged; set it on");
+            let reason =
+                format!("its setting {name} is off, so that a crash could lose what was acknowledged; set it on");
             return Err(Trouble::Lasting(reason));
         }
     }
@@ -137,7 +138,9 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::InUse => Self::Unavailable("another process holds its lock".into()),
-            Refusal::Newer { found } => Self::Refused(format!("its tables have become those of version {found}").into()),
+            Refusal::Newer { found } => {
+                Self::Refused(format!("its tables have become those of version {found}").into())
+            }
             Refusal::Trouble(trouble) => trouble.into(),
         }
     }

@@ -65,7 +65,8 @@ impl PostgresConfig {
 
 impl Resolve for PostgresConfig {
     fn resolve(&mut self, folder: &Path) {
-        for path in [&mut self.password_file, &mut self.ca, &mut self.certificate, &mut self.key].into_iter().flatten() {
+        for path in [&mut self.password_file, &mut self.ca, &mut self.certificate, &mut self.key].into_iter().flatten()
+        {
             resolve(path, folder);
         }
     }
@@ -81,7 +82,9 @@ pub enum PostgresConfigError {
     #[error("store.postgres.url must name a host, or a socket's folder, and a database")]
     Incomplete,
     /// A password in the address.
-    #[error("store.postgres.url must hold no password; put it into a file of mode 0600 and set store.postgres.password_file")]
+    #[error(
+        "store.postgres.url must hold no password; put it into a file of mode 0600 and set store.postgres.password_file"
+    )]
     PasswordInUrl,
     /// A connection over the network in the clear.
     #[error("store.postgres.ca is required for a server over the network: the vault speaks to it in TLS only")]

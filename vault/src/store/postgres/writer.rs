@@ -166,13 +166,7 @@ impl<E: Into<Trouble>> From<E> for Attempt {
 }
 
 /// Sends the whole transaction at once and waits for all of its answers: one round trip.
-async fn send(
-    session: &Session,
-    owner: &[u8; 16],
-    before: u64,
-    batch: &Batch,
-    sent: &mut Sent,
-) -> Result<(), Attempt> {
+async fn send(session: &Session, owner: &[u8; 16], before: u64, batch: &Batch, sent: &mut Sent) -> Result<(), Attempt> {
     let (client, statements) = (&session.client, &session.statements);
     let owner = owner.as_slice();
     let number = |batch: u64| i64::try_from(batch).expect("batches are counted one by one");

@@ -42,7 +42,9 @@ fn a_store_keeps_what_it_acknowledged_whenever_the_server_is_killed() {
                         Ok(true)
                     });
                     match ended {
-                        Ok(()) => assert!(acknowledged.lock().expect("no panic").insert(mine), "{mine} given out twice"),
+                        Ok(()) => {
+                            assert!(acknowledged.lock().expect("no panic").insert(mine), "{mine} given out twice")
+                        }
                         Err(StoreError::OutcomeUnknown { .. }) => drop(unknown.fetch_add(1, Ordering::SeqCst)),
                         Err(StoreError::Unavailable { .. }) => {}
                         Err(other) => panic!("{other}"),
@@ -157,7 +159,11 @@ impl Drop for Stopping<'_> {
 fn kill_again_and_again(server: &Server) {
     for kill in 0..SERVER_KILLS {
         std::thread::sleep(Duration::from_millis(100 + 37 * (kill as u64 % 7)));
-        if kill % 2 == 0 { server.kill() } else { server.stop("immediate") }
+        if kill % 2 == 0 {
+            server.kill()
+        } else {
+            server.stop("immediate")
+        }
         server.run();
     }
     std::thread::sleep(Duration::from_millis(300));

@@ -120,9 +120,12 @@ fn a_server_over_the_network_is_spoken_to_in_tls() {
     give(&server, "server.crt", &server_certificate);
     give(&server, "server.key", &server_key);
     give(&server, "root.crt", &ca.0.pem());
-    let hba = "local all all trust\nhostssl all volar all cert clientcert=verify-full\nhostssl all pass all scram-sha-256\n";
+    let hba =
+        "local all all trust\nhostssl all volar all cert clientcert=verify-full\nhostssl all pass all scram-sha-256\n";
     give(&server, "pg_hba.conf", hba);
-    for setting in ["ssl = on", "ssl_cert_file = 'server.crt'", "ssl_key_file = 'server.key'", "ssl_ca_file = 'root.crt'"] {
+    for setting in
+        ["ssl = on", "ssl_cert_file = 'server.crt'", "ssl_key_file = 'server.key'", "ssl_ca_file = 'root.crt'"]
+    {
         server.sql("postgres", &format!("ALTER SYSTEM SET {setting}"));
     }
     server.sql("postgres", "CREATE ROLE pass LOGIN SUPERUSER PASSWORD 'a secret word'");

@@ -131,9 +131,8 @@ impl Server {
             }
             None => command.output().expect("PostgreSQL's programs run"),
         };
-        let said = errors.map(|(out, errors)| {
-            [out, errors].map(|path| std::fs::read_to_string(path).unwrap_or_default()).concat()
-        });
+        let said = errors
+            .map(|(out, errors)| [out, errors].map(|path| std::fs::read_to_string(path).unwrap_or_default()).concat());
         let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{name} {arguments:?}: {errors}{}\n{}", said.unwrap_or_default(), log());
@@ -151,7 +150,8 @@ fn programs() -> PathBuf {
         .filter(|(_, programs)| programs.join("initdb").exists())
         .collect();
     found.sort();
-    let missing = "no PostgreSQL server is installed: run `apt-get install postgresql`, or `cargo xtask test`, which does";
+    let missing =
+        "no PostgreSQL server is installed: run `apt-get install postgresql`, or `cargo xtask test`, which does";
     found.pop().unwrap_or_else(|| panic!("{missing}")).1
 }
 
