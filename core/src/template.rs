@@ -295,7 +295,9 @@ impl ProtectedCode {
 
     /// The bit planes as [`ProtectedCode::from_untrusted`] reads them.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|word| word.to_le_bytes()).collect()
+        let mut bytes = Vec::with_capacity(CODE_BYTES);
+        self.0.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+        bytes
     }
 
     /// Angular distance, 0 (same) to 1 (everywhere at right angles); unrelated codes come near 0.5.

@@ -1,8 +1,8 @@
 //! Enrols made-up persons from many threads at once and prints each acknowledged enrollment on a line of its own, and
 //! the rate at the end. The crash test kills it in mid-work.
 //!
-//! `cargo run --release -p volar-vault --example load -- FOLDER WRITERS SECONDS CODES`: CODES is how many orientation
-//! codes each of the two probes has, 245 from a kiosk.
+//! `cargo run --release -p volar-vault --example load -- FOLDER WRITERS SECONDS CODES [URL]`: CODES is how many
+//! orientation codes each of the two probes has, 245 from a kiosk; URL is a PostgreSQL database to use instead of sled.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,10 +15,11 @@ use volar_core::id::IdempotencyId;
 use volar_core::template::Position;
 use volar_service::identity::Peer;
 use volar_service::system::{SystemClock, SystemRandomness};
-use volar_vault::config::{Config, DEFAULTS};
+use volar_vault::config::{Config, DEFAULTS, Engine};
 use volar_vault::enrollment::Enroll;
 use volar_vault::format::v1::Consent;
 use volar_vault::server;
+use volar_vault::store::PostgresConfig;
 use volar_vault::vault::{Call, Vault};
 
 #[path = "../tests/it/people.rs"]
@@ -26,8 +27,8 @@ mod people;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, writers, seconds, codes] = arguments.as_slice() else {
-        return Err("usage: load FOLDER WRITERS SECONDS CODES".into());
+    let ([folder, writers, seconds, codes] | [folder, writers, seconds, codes, _]) = arguments.as_slice() else {
+        return Err("usage: load FOLDER WRITERS SECONDS CODES [URL]".into());
     };
     let (writers, seconds, codes): (u64, u64, usize) = (writers.parse()?, seconds.parse()?, codes.parse()?);
     let mut config: Config = toml::from_str(DEFAULTS)?;
@@ -35,6 +36,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.keys.file = folder.join("vault.key");
     config.store.folder = folder.join("store");
     config.store.key_table = folder.join("keys");
+    if let Some(url) = arguments.get(4) {
+        config.store.engine = Engine::Postgres;
+        config.store.postgres = Some(PostgresConfig::at(url));
+    }
     server::init(&config.keys.file)?;
     let vault = server::open(&config, config.settings()?)?;
     let peer: Peer = "spiffe://volar/acme/north/kiosk/kiosk-1".parse()?;

@@ -13,6 +13,7 @@ use volar_service::telemetry::TelemetryConfig;
 use volar_service::tls::TlsConfig;
 
 use crate::parameters::{ANSWER_HOURS, TICKET_SECONDS_MAX};
+use crate::store::PostgresConfig;
 use crate::vault::{DamagedKeys, Settings};
 
 /// Every setting with its default and meaning.
@@ -67,8 +68,14 @@ pub struct KeysConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
-    /// Folder of the records.
+    /// Where records are kept.
+    #[serde(default)]
+    pub engine: Engine,
+    /// Folder of the records, for [`Engine::Sled`]; empty if there is none.
+    #[serde(default)]
     pub folder: PathBuf,
+    /// The database, for [`Engine::Postgres`].
+    pub postgres: Option<PostgresConfig>,
     /// The key table.
     pub key_table: PathBuf,
     /// Memory for caching, in MiB.
@@ -77,6 +84,17 @@ pub struct StoreConfig {
     /// Whether every record is read at start.
     #[serde(default = "default_verify")]
     pub verify_at_start: bool,
+}
+
+/// What keeps the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// In this process, in files of a folder.
+    #[default]
+    Sled,
+    /// A PostgreSQL server.
+    Postgres,
 }
 
 /// One of `[[tenants]]`.
@@ -201,6 +219,17 @@ impl Config {
         }
         demand(self.enrollment.verdicts_required >= 1, "enrollment.verdicts_required", "must be at least 1")?;
         demand(self.store.cache_mib >= 16, "store.cache_mib", "must be at least 16")?;
+        match (self.store.engine, &self.store.postgres) {
+            (Engine::Sled, _) => {
+                demand(!self.store.folder.as_os_str().is_empty(), "store.folder", "must name a folder for sled")?;
+            }
+            (Engine::Postgres, None) => demand(false, "[store.postgres]", "must say where the database is")?,
+            (Engine::Postgres, Some(postgres)) => {
+                let (connections, patience) = (postgres.connections, postgres.patience_seconds);
+                demand((1..=100).contains(&connections), "store.postgres.connections", "must be 1 to 100")?;
+                demand((1..=60).contains(&patience), "store.postgres.patience_seconds", "must be 1 to 60")?;
+            }
+        }
         let payment = self.enrollment.payment_deadline_seconds;
         let setting = "enrollment.payment_deadline_seconds";
         demand((1..=86_400).contains(&payment), setting, "must be 1 to 86400")?;
@@ -232,8 +261,13 @@ impl Resolve for Config {
     fn resolve(&mut self, folder: &Path) {
         self.tls.resolve(folder);
         resolve(&mut self.keys.file, folder);
-        resolve(&mut self.store.folder, folder);
+        if !self.store.folder.as_os_str().is_empty() {
+            resolve(&mut self.store.folder, folder);
+        }
         resolve(&mut self.store.key_table, folder);
+        if let Some(postgres) = &mut self.store.postgres {
+            postgres.resolve(folder);
+        }
     }
 }
 
@@ -252,6 +286,7 @@ mod tests {
         let printed = parsed(DEFAULTS);
         let optional = [
             "calls_per",
+            "engine",
             "cache_",
             "verify_",
             "verdicts",
@@ -279,11 +314,31 @@ mod tests {
             ("wait_milliseconds = 5000", "wait_milliseconds = 50000", "erasure.wait_milliseconds"),
             ("heartbeat_milliseconds = 3000", "heartbeat_milliseconds = 5", "feed.heartbeat_milliseconds"),
             ("verdicts_required = 1", "verdicts_required = 0", "enrollment.verdicts_required"),
+            ("engine = \"sled\"", "engine = \"postgres\"", "[store.postgres]"),
+            ("folder = \"store\"", "", "store.folder"),
             ("galleries = [{", "galleries = [{ id = \"members\", model = \"m\" }, {", "tenants.galleries"),
         ] {
             let error = parsed(&DEFAULTS.replace(from, to)).settings().expect_err(name);
             assert!(error.to_string().contains(name), "{error}");
         }
         assert!(toml::from_str::<Config>(&DEFAULTS.replace("[feed]", "[fed]")).is_err());
+    }
+
+    #[test]
+    fn the_database_of_the_printed_defaults_is_one_that_can_be_set() {
+        let example =
+            DEFAULTS.lines().skip_while(|line| *line != "# [store.postgres]").take_while(|line| !line.is_empty());
+        let settings = example
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| line.starts_with('[') || line.split(" = ").next().is_some_and(|name| !name.contains(' ')));
+        let example: String = settings.map(|line| format!("{line}\n")).collect();
+        let text = DEFAULTS.replace("engine = \"sled\"", "engine = \"postgres\"") + "\n" + &example;
+        let config = parsed(&text);
+        config.settings().expect("within the rules");
+        let mut postgres = config.store.postgres.expect("set");
+        assert!(postgres.password_file.is_some() && postgres.certificate.is_some() && postgres.key.is_some());
+        (postgres.password_file, postgres.certificate, postgres.key) = (None, None, None);
+        let expected = PostgresConfig { ca: postgres.ca.clone(), ..PostgresConfig::at(postgres.url.clone()) };
+        assert_eq!(postgres, expected, "the defaults printed are the defaults");
     }
 }

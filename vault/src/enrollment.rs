@@ -20,7 +20,7 @@ use crate::format::v1::{self, Answer, Change, Consent, Payment, State};
 use crate::parameters::{CONSENT_AHEAD_MAX, ENROLLMENT_WAIT_MAX, PALMS_MAX, TEXT_BYTES_MAX};
 use crate::payment;
 use crate::rows::{self, Method};
-use crate::store::{Rows, Table, Transaction};
+use crate::store::{Rows, StoreError, Table, Transaction};
 use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, blocking, probes_name};
 
 /// A person to enrol.
@@ -75,6 +75,8 @@ impl Vault {
 
         let (enrollment, sequence) = match written {
             Ok((enrollment, Some(sequence))) => (enrollment, sequence),
+            // The store may refer to this key, or may not: a repeat of the call tells, or the next start.
+            Err(error @ VaultError::Store(StoreError::OutcomeUnknown { .. })) => return Err(error),
             // The same call came twice at once, or the store refused: nothing refers to this key.
             unused => {
                 self.key_table.destroy(slot)?;
@@ -185,7 +187,9 @@ impl Vault {
     ) -> Result<Standing, VaultError> {
         let until = tokio::time::Instant::now() + wait.min(ENROLLMENT_WAIT_MAX);
         let tenant = self.tenant(&peer.tenant)?;
-        let (gallery, _) = self.standing_in(tenant, peer, enrollment)?;
+        let asked = peer.clone();
+        let first = blocking(self, move |vault| vault.standing_in(vault.tenant(&asked.tenant)?, &asked, enrollment));
+        let (gallery, _) = first.await?;
         let mut wake = match &gallery {
             Some(gallery) => Some(tenant.gallery(gallery)?.wake.subscribe()),
             None => None,

@@ -16,6 +16,7 @@ use volar_service::identity::Peer;
 use crate::error::VaultError;
 use crate::format::v1::{self, Answer, Change, State, Told};
 use crate::keys::Slot;
+use crate::parameters::ERASURES_AT_ONCE;
 use crate::rows::{self, Method};
 use crate::store::{Table, Transaction};
 use crate::vault::{Call, Tenant, Vault, blocking, probes_name};
@@ -182,7 +183,8 @@ impl Vault {
 
     /// Steps 2 and 3. Finishing twice changes nothing.
     pub(crate) fn finish_erasure(&self, tenant: &Tenant, subject: SubjectId) -> Result<(), VaultError> {
-        let _alone = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = &self.erasing[usize::from(subject.as_bytes()[0]) % ERASURES_AT_ONCE];
+        let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let row = rows::subject(&tenant.id, subject);
         let placement = tenant.record::<v1::Placement>(self.rows(), Table::Placements, &row)?;
         let Some(placement) = placement else { return Ok(()) };

@@ -150,6 +150,14 @@ pub enum VaultError {
         /// The key table.
         path: std::path::PathBuf,
     },
+    /// The records are elsewhere now.
+    #[error("the store's records were moved to another store by `volar-vault migrate`; set [store] to that one")]
+    StoreMoved,
+    /// The records are not all here yet.
+    #[error(
+        "`volar-vault migrate` was interrupted while it copied into this store; run it again, or set [store] to the old one"
+    )]
+    StoreUnfinished,
     /// Configuration and store disagree.
     #[error(
         "gallery \"{gallery}\" holds templates of model \"{stored}\", its configuration says \"{configured}\"; make a new gallery for a new model"

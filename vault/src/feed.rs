@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use volar_core::id::{DeviceId, GalleryId, SubjectId};
+use volar_core::id::{GalleryId, SubjectId};
 use volar_core::shard::Shard;
 use volar_core::ticket::TicketKey;
 use volar_service::identity::Peer;
@@ -17,6 +17,8 @@ use crate::format::v1::{self, Answer, Change, State};
 use crate::rows::{self, Method};
 use crate::store::{Rows, Table, Transaction};
 use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, probes_name};
+
+mod reading;
 
 /// One event as a follower hears it.
 #[derive(Debug)]
@@ -64,6 +66,13 @@ pub struct FeedStart {
     pub connection: Option<Connection>,
 }
 
+/// Who reads events, and which part of the gallery they hold.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) shard: Shard,
+}
+
 /// What a follower wants of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -97,24 +106,28 @@ impl Vault {
         }
         let now = self.clock.now();
         let place = rows::gallery(&tenant.id, &gallery.id);
-        let head = self.store.write(|transaction| {
+        let (head, renewed) = self.store.write(|transaction| {
             let row = rows::follower(&tenant.id, &gallery.id, &peer.device);
             self.put(tenant, transaction, Table::Followers, &row, &v1::Follower { seen_at: now })?;
             let head = head(tenant, transaction, &gallery.id)?;
+            let mut renewed = None;
             if from_sequence > head.last_sequence + 1 {
                 let stored = tenant.record::<v1::Gallery>(transaction, Table::Galleries, &place)?;
                 let mut stored = stored.ok_or(VaultError::RecordMissing { kind: "gallery" })?;
                 stored.feed_id = self.randomness.bytes();
                 self.put(tenant, transaction, Table::Galleries, &place, &stored)?;
-                gallery.set_feed_id(stored.feed_id);
-                tracing::warn!(
-                    gallery = %gallery.id, follower = %peer.device, from_sequence, last_sequence = head.last_sequence,
-                    "a follower knows later events than the store has: the store was restored from an older copy; \
-                     followers start over"
-                );
+                renewed = Some(stored.feed_id);
             }
-            Ok(head)
+            Ok((head, renewed))
         })?;
+        if let Some(feed_id) = renewed {
+            gallery.set_feed_id(feed_id);
+            tracing::warn!(
+                gallery = %gallery.id, follower = %peer.device, from_sequence, last_sequence = head.last_sequence,
+                "a follower knows later events than the store has: the store was restored from an older copy; \
+                 followers start over"
+            );
+        }
         let acknowledged = (from_sequence - 1).min(head.last_sequence);
         let connection = self.followers.connect(&tenant.id, &gallery.id, &peer.device, acknowledged, now);
         Ok(start(gallery, &head, Some(connection)))
@@ -129,12 +142,23 @@ impl Vault {
         from: u64,
         limit: usize,
     ) -> Result<(Vec<FeedItem>, u64), VaultError> {
-        let tenant = self.tenant(&peer.tenant)?;
+        self.events_with(Reader { peer, shard }, gallery, from, limit, usize::MAX)
+    }
+
+    /// The same, but fewer once `probes_max` of them have probes, which are large.
+    pub(crate) fn events_with(
+        &self,
+        reader: Reader<'_>,
+        gallery: &GalleryId,
+        from: u64,
+        limit: usize,
+        probes_max: usize,
+    ) -> Result<(Vec<FeedItem>, u64), VaultError> {
+        let tenant = self.tenant(&reader.peer.tenant)?;
         let gallery = tenant.gallery(gallery)?;
         let last = head(tenant, self.rows(), &gallery.id)?.last_sequence;
-        let follower = (&peer.device, shard);
-        let items = (from..=last).take(limit).map(|sequence| self.item(tenant, gallery, follower, sequence));
-        let items = items.collect::<Result<Vec<_>, _>>()?;
+        let until = from.saturating_add(limit as u64).saturating_sub(1).min(last);
+        let items = self.items(tenant, gallery, reader, from..=until, probes_max)?;
         self.store.settle()?;
         Ok((items, last))
     }
@@ -143,7 +167,7 @@ impl Vault {
         &self,
         tenant: &Tenant,
         gallery: &Gallery,
-        follower: (&DeviceId, Shard),
+        reader: Reader<'_>,
         sequence: u64,
     ) -> Result<FeedItem, VaultError> {
         let row = rows::event(&tenant.id, &gallery.id, sequence);
@@ -157,7 +181,7 @@ impl Vault {
             Change::Erased => News::Erased,
             Change::Activated => News::Activated,
             Change::Held => News::Held,
-            Change::Enrolled => match self.enrolled(tenant, gallery, follower, subject, sequence) {
+            Change::Enrolled => match self.enrolled(tenant, gallery, reader, subject, sequence) {
                 // Erased while it was being read.
                 Err(_) if erased()? => News::Erased,
                 news => news?,
@@ -170,13 +194,13 @@ impl Vault {
         &self,
         tenant: &Tenant,
         gallery: &Gallery,
-        (device, shard): (&DeviceId, Shard),
+        reader: Reader<'_>,
         subject: SubjectId,
         sequence: u64,
     ) -> Result<News, VaultError> {
         let (record, key) = self.living(tenant, self.rows(), subject)?;
         let mut palms = Vec::with_capacity(record.positions.len());
-        let elsewhere = !shard.holds(subject);
+        let elsewhere = !reader.shard.holds(subject);
         for &position in &record.positions {
             if elsewhere {
                 palms.push(v1::Palm { position, references: Vec::new() });
@@ -186,13 +210,17 @@ impl Vault {
             let sealed = self.rows().read(Table::Palms, &row)?.ok_or(VaultError::RecordMissing { kind: "palm" })?;
             palms.push(key.open(tenant, &rows::palm_id(position), &sealed)?);
         }
-        let mut spoken = record.verdicts.iter().filter(|verdict| verdict.shard == shard);
-        let judged = spoken.clone().count() >= self.settings.verdicts_required
-            || spoken.any(|verdict| verdict.device == *device);
-        let wanted = record.state == State::Pending && !judged;
-        let probes = if wanted { self.store.blob(&probes_name(subject))? } else { None };
+        let probes = if self.verdict_wanted(&record, reader) { self.store.blob(&probes_name(subject))? } else { None };
         let probes = probes.map(|sealed| key.open(tenant, b"", &sealed)).transpose()?;
         Ok(News::Enrolled { palms, probes, elsewhere })
+    }
+
+    /// Whether a reader's word on a subject is still needed.
+    fn verdict_wanted(&self, record: &v1::Subject, Reader { peer, shard }: Reader<'_>) -> bool {
+        let mut spoken = record.verdicts.iter().filter(|verdict| verdict.shard == shard);
+        let judged = spoken.clone().count() >= self.settings.verdicts_required
+            || spoken.any(|verdict| verdict.device == peer.device);
+        record.state == State::Pending && !judged
     }
 
     /// Everything up to `sequence` has taken effect in the peer's memory.
@@ -207,8 +235,9 @@ impl Vault {
         Ok(())
     }
 
-    /// Takes a matcher's word on the subject enrolled at `sequence`, in the part of the gallery that it has searched. When
-    /// every part has been searched, and enough matchers have spoken, the subject becomes active; at the first suspicion it goes to review. Returns the state after it, `None` if erased.
+    /// Takes a matcher's word on the subject enrolled at `sequence`, after a search of the part of the gallery that it holds.
+    /// When every part has been searched by as many matchers as must, the subject becomes active; at the first suspicion
+    /// it goes to review. Returns the state after it, `None` if erased.
     pub fn report_verdict(
         &self,
         peer: &Peer,

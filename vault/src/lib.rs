@@ -22,6 +22,7 @@ mod group_sync;
 pub mod keys;
 mod lifetime;
 mod measure;
+pub mod migration;
 pub mod parameters;
 mod payment;
 mod rows;

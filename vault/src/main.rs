@@ -7,6 +7,8 @@ use volar_service::cli::{self, Exit, ServeArguments};
 use volar_vault::config::{Config, DEFAULTS};
 use volar_vault::server;
 
+mod moving;
+
 /// Keeps palm references, consents and payment references, sealed.
 #[derive(clap::Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -25,6 +27,15 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Move a stopped vault's records to another store: sled to PostgreSQL, or back. Interrupted, it is started anew.
+    Migrate {
+        /// The configuration of the vault as it is, a TOML file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The same with another [store]. Its store must be empty; the key table stays the same.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Erase for good the persons whose slot in the key table is damaged, after restoring it from a backup has failed.
     EraseDamaged {
         /// The configuration, a TOML file.
@@ -41,6 +52,9 @@ fn main() -> ExitCode {
             cli::read::<Config>(&config)
                 .and_then(|config| server::init(&config.keys.file).map(|_| ()).map_err(Exit::unavailable)),
         ),
+        Some(Command::Migrate { config, to }) => {
+            cli::report(cli::read(&config).and_then(|from| cli::read(&to).and_then(|to| moving::run(&from, &to))))
+        }
         Some(Command::EraseDamaged { config }) => {
             cli::report(cli::read(&config).and_then(|config| server::erase_damaged(&config)))
         }

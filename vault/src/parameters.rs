@@ -20,8 +20,14 @@ pub const CARD_DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
 pub const PALMS_MAX: usize = 2;
 /// Longest wait of one `GetEnrollment`.
 pub const ENROLLMENT_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Events read from the store at once for one follower. With probes an event is about 200 KiB.
-pub const FEED_BATCH: usize = 16;
+/// Events read at once for one follower: without probes an event is about 15 KiB.
+pub const FEED_BATCH: usize = 128;
+/// Of them with probes: such an event is about 200 KiB.
+pub const FEED_BATCH_PROBES: usize = 16;
+/// Events, and of them with probes, asked of the store in one request.
+pub const FEED_READ: usize = 128;
+/// See [`FEED_READ`].
+pub const FEED_READ_PROBES: usize = 16;
 /// Events on their way to one follower: enough to keep the wire busy, 3 MiB at most.
 pub const FEED_QUEUE: usize = 16;
 /// A follower not seen for this long is gone, not late: receipts stop naming it.
@@ -35,6 +41,9 @@ pub const SCAN_ROWS: usize = 256;
 /// A vault that has just started expects the matchers that it knows for this long: they follow again within 4 s, and an
 /// erasure waits for them as for connected ones.
 pub const FOLLOWERS_EXPECTED_FOR: Duration = Duration::from_secs(10);
+/// Erasures that destroy keys beside each other: each waits for the store a few times, and a store takes the waiting
+/// together.
+pub const ERASURES_AT_ONCE: usize = 32;
 /// How often abandoned enrollments, and records whose time is over, are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 

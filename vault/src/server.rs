@@ -9,12 +9,12 @@ use volar_service::identity::Role;
 use volar_service::server::Server;
 use volar_service::system::{SystemClock, SystemRandomness};
 
-use crate::config::Config;
+use crate::config::{Config, Engine};
 use crate::error::VaultError;
 use crate::keys::{KeyFile, KeyFileError};
 use crate::parameters::SWEEP_INTERVAL;
 use crate::service::{self, ACCESS};
-use crate::store::SledStore;
+use crate::store::{PostgresStore, SledStore, Store, StoreError};
 use crate::vault::{DamagedKeys, Parts, Settings, Vault, blocking};
 
 /// Serves until `context` says to stop.
@@ -50,10 +50,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
 /// Opens the vault that `config` describes.
 pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
     let holder = KeyFile::open(&config.keys.file)?;
-    let cache = u64::from(config.store.cache_mib) << 20;
-    let store = SledStore::open(&config.store.folder, cache, config.store.verify_at_start)?;
     let parts = Parts {
-        store: Box::new(store),
+        store: open_store(config)?,
         key_table: &config.store.key_table,
         holder: &holder,
         clock: Arc::new(SystemClock),
@@ -62,6 +60,19 @@ pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
     let vault = Vault::open(parts, settings)?;
     tracing::info!(store_bytes = vault.store_bytes(), "vault opened");
     Ok(vault)
+}
+
+/// Opens the store that `config` describes.
+pub fn open_store(config: &Config) -> Result<Box<dyn Store>, StoreError> {
+    let store = &config.store;
+    match (store.engine, &store.postgres) {
+        (Engine::Postgres, Some(postgres)) => Ok(Box::new(PostgresStore::open(postgres, &SystemRandomness)?)),
+        // Without a database there is a folder: the settings' rules demand it.
+        _ => {
+            let cache = u64::from(store.cache_mib) << 20;
+            Ok(Box::new(SledStore::open(&store.folder, cache, store.verify_at_start)?))
+        }
+    }
 }
 
 /// Makes the key file of a new vault. A sound one that is there already stays as it is; returns whether one was made.

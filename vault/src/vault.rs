@@ -16,12 +16,14 @@ use crate::followers::Followers;
 use crate::format::v1::{self, Answer};
 use crate::format::{self, Binding, FormatError, Record};
 use crate::keys::{KeyHolder, KeyTable, TenantKeys};
+use crate::parameters::ERASURES_AT_ONCE;
 use crate::rows::{self, Method};
 use crate::store::{Rows, Store, Table, Transaction};
 
 mod opening;
 mod subject_key;
 
+pub(crate) use opening::{META_FORMAT, META_MOVED, META_UNFINISHED};
 pub(crate) use subject_key::SubjectKey;
 
 /// An open vault.
@@ -34,8 +36,9 @@ pub struct Vault {
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) settings: Settings,
     pub(crate) opened_at: Timestamp,
-    /// One erasure at a time destroys a key and gives its slot back: a slot given back twice would be two people's.
-    pub(crate) erasing: Mutex<()>,
+    /// One erasure of a person at a time destroys their key and gives its slot back: a slot given back twice would be two
+    /// people's. Different people share a lock by chance.
+    pub(crate) erasing: [Mutex<()>; ERASURES_AT_ONCE],
 }
 
 /// What a vault is opened from.

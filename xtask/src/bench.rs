@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: the committed benchmarks of `tests/benches/`.
+//! `cargo xtask bench`: the committed benchmarks of `tests/benches/` and `vault/benches/`.
 
 mod identify;
+mod vault;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ pub struct Arguments {
 enum What {
     /// Compare identification in a large gallery with other libraries, on the same embeddings in one run.
     Identify(identify::Arguments),
+    /// Enrolments, claims, the feed and erasures of the vault on sled and PostgreSQL, beside plain inserts of the same bytes.
+    Vault(vault::Arguments),
     /// Load a running matcher over mutual TLS, find the highest load that it holds, and soak it with most of that.
     Serve(ServeArguments),
 }
@@ -41,9 +44,11 @@ struct ServeArguments {
 
 /// Builds and runs a benchmark, which prints its table.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    packages::install(Purpose::Run)?;
+    let vault = matches!(arguments.what, Some(What::Vault(_)));
+    packages::install(if vault { Purpose::Vault } else { Purpose::Run })?;
     match &arguments.what {
         Some(What::Identify(arguments)) => identify::run(arguments)?,
+        Some(What::Vault(arguments)) => vault::run(arguments)?,
         Some(What::Serve(arguments)) => {
             build()?;
             let (palms, soak) = (arguments.palms.to_string(), arguments.soak.to_string());
@@ -64,7 +69,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Runs a benchmark of `tests/benches/`.
 fn bench(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    let mut command = vec!["bench", "--profile", "release", "--workspace", "--bench", name, "--"];
+    bench_of(&["--workspace"], name, arguments)
+}
+
+/// Runs a benchmark of the packages that `of` names.
+fn bench_of(of: &[&str], name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = vec!["bench", "--profile", "release"];
+    command.extend(of);
+    command.extend(["--bench", name, "--"]);
     command.extend(arguments);
     cargo(&command)
 }

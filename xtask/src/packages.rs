@@ -40,11 +40,16 @@ const BROWSER: [Package; 3] = [
     package("fonts-dejavu-core", "letters for the page's pictures"),
 ];
 
+/// For the vault's tests and benchmark, which start servers of their own.
+const DATABASE: [Package; 1] = [package("postgresql", "keeps the vault's records in its tests")];
+
 /// What is about to run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The demonstration or the benchmark.
+    /// The demonstration or a benchmark.
     Run,
+    /// The vault's benchmark.
+    Vault,
     /// The tests.
     Test,
 }
@@ -53,7 +58,8 @@ pub enum Purpose {
 pub fn install(purpose: Purpose) -> anyhow::Result<()> {
     let wanted: Vec<&Package> = match purpose {
         Purpose::Run => BUILD.iter().collect(),
-        Purpose::Test => BUILD.iter().chain(&BROWSER).collect(),
+        Purpose::Vault => BUILD.iter().chain(&DATABASE).collect(),
+        Purpose::Test => BUILD.iter().chain(&BROWSER).chain(&DATABASE).collect(),
     };
     if !has_program("apt-get") || !has_program("dpkg-query") {
         tell_others(&wanted);
@@ -114,8 +120,9 @@ mod tests {
 
     #[test]
     fn packages_are_named_once_and_say_why() {
-        let mut names: Vec<&str> = BUILD.iter().chain(&BROWSER).map(|package| package.name).collect();
-        assert!(BUILD.iter().chain(&BROWSER).all(|package| !package.why.is_empty()));
+        let all = || BUILD.iter().chain(&BROWSER).chain(&DATABASE);
+        let mut names: Vec<&str> = all().map(|package| package.name).collect();
+        assert!(all().all(|package| !package.why.is_empty()));
         names.sort_unstable();
         let count = names.len();
         names.dedup();

@@ -1,6 +1,7 @@
 use volar_core::clock::Timestamp;
 use volar_core::id::{EnrollmentId, IdempotencyId, TicketId};
 use volar_core::randomness::SeededRandomness;
+use volar_core::shard::Shard;
 use volar_core::template::Position;
 
 use super::v1::*;

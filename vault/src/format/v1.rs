@@ -122,6 +122,7 @@ pub struct Reference {
     /// Unit vector.
     pub embedding: Vec<f32>,
     /// Bit planes.
+    #[serde(with = "serde_bytes")]
     pub code: Vec<u8>,
     /// 0 to 100.
     pub quality: u8,
@@ -140,6 +141,7 @@ pub struct Probe {
     /// Unit vector.
     pub embedding: Vec<f32>,
     /// Codes one after another, the unshifted one first.
+    #[serde(with = "serde_bytes")]
     pub codes: Vec<u8>,
     /// 0 to 100.
     pub quality: u8,
@@ -308,11 +310,9 @@ impl Palm {
 impl Probe {
     /// A probe as it waits for verdicts.
     pub fn of(probe: &template::Probe) -> Self {
-        Self {
-            embedding: probe.embedding.expose().to_vec(),
-            codes: probe.codes.iter().flat_map(template::ProtectedCode::to_bytes).collect(),
-            quality: probe.quality.value(),
-        }
+        let mut codes = Vec::with_capacity(probe.codes.len() * template::CODE_BYTES);
+        probe.codes.iter().for_each(|code| codes.extend(code.to_bytes()));
+        Self { embedding: probe.embedding.expose().to_vec(), codes, quality: probe.quality.value() }
     }
 }
 

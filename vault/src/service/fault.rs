@@ -51,16 +51,22 @@ pub fn fault(error: VaultError) -> Fault {
 }
 
 fn internal(error: &VaultError) -> Fault {
-    tracing::error!(%error, "a call failed on the vault's own disk");
+    tracing::error!(%error, "a call failed on the vault's own store");
     let unavailable = matches!(
         error,
-        VaultError::Store(StoreError::Io { .. } | StoreError::SyncFailed { .. })
-            | VaultError::KeyTable(
-                KeyTableError::Io { .. } | KeyTableError::SyncFailed { .. } | KeyTableError::Full { .. }
-            )
+        VaultError::Store(
+            StoreError::Io { .. }
+                | StoreError::SyncFailed { .. }
+                | StoreError::Unavailable { .. }
+                | StoreError::OutcomeUnknown { .. }
+                | StoreError::Refused { .. }
+                | StoreError::TakenOver { .. }
+        ) | VaultError::KeyTable(
+            KeyTableError::Io { .. } | KeyTableError::SyncFailed { .. } | KeyTableError::Full { .. }
+        )
     );
     if unavailable {
-        let message = "the vault cannot write to its disk; its log says more";
+        let message = "the vault cannot reach its store; its log says more";
         return Fault::new(Code::Unavailable, "STORE_UNAVAILABLE", message);
     }
     let message =

@@ -13,8 +13,8 @@ use volar_service::identity::Peer;
 use super::fault;
 use crate::convert;
 use crate::error::VaultError;
-use crate::feed::{FeedStart, Wanted};
-use crate::parameters::{FEED_BATCH, FEED_QUEUE};
+use crate::feed::{FeedStart, Reader, Wanted};
+use crate::parameters::{FEED_BATCH, FEED_BATCH_PROBES, FEED_QUEUE};
 use crate::vault::{Vault, blocking};
 
 /// Feeds matchers.
@@ -144,7 +144,11 @@ impl Stream {
         };
         loop {
             let (peer, gallery, from) = (self.peer.clone(), self.gallery.clone(), self.next);
-            let read = blocking(&self.vault, move |vault| vault.events(&peer, &gallery, shard, from, FEED_BATCH)).await;
+            let read = blocking(&self.vault, move |vault| {
+                let reader = Reader { peer: &peer, shard };
+                vault.events_with(reader, &gallery, from, FEED_BATCH, FEED_BATCH_PROBES)
+            });
+            let read = read.await;
             let (items, _) = match read {
                 Ok(read) => read,
                 Err(error) => return Err(self.fail(error).await),

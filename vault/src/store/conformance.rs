@@ -11,7 +11,11 @@ pub fn check<S: Store>(mut open: impl FnMut() -> S) {
     scans_are_ordered_and_bounded(&mut open);
     tables_are_apart(&mut open);
     concurrent_counters_lose_nothing(&mut open);
+    no_body_sees_half_of_a_change(&mut open);
+    refused_bodies_beside_others_leave_nothing(&mut open);
+    many_rows_are_read_as_one_by_one(&mut open);
     blobs_read_back_and_survive(&mut open);
+    blobs_are_written_beside_each_other(&mut open);
 }
 
 fn rows_read_back_and_survive<S: Store>(open: &mut impl FnMut() -> S) {
@@ -118,6 +122,126 @@ fn concurrent_counters_lose_nothing<S: Store>(open: &mut impl FnMut() -> S) {
     for count in 1..=WRITERS * EACH {
         assert!(read(&store, Table::Feed, &count.to_be_bytes()).is_some(), "a gap at {count}");
     }
+}
+
+/// Money moves between two rows. Whatever a body reads, nothing is under way in it: the sum is always the same.
+fn no_body_sees_half_of_a_change<S: Store>(open: &mut impl FnMut() -> S) {
+    const SUM: u64 = 1_000;
+    let store = open();
+    put(&store, Table::Subjects, b"left", &SUM.to_be_bytes());
+    put(&store, Table::Heads, b"right", &0_u64.to_be_bytes());
+    let both = |transaction: &dyn super::Transaction| {
+        let left = number(transaction.read(Table::Subjects, b"left")?);
+        let right = number(transaction.read(Table::Heads, b"right")?);
+        assert_eq!(left + right, SUM, "a body saw half of another's writes");
+        Ok::<_, StoreError>((left, right))
+    };
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for step in 0..25_u64 {
+                    transact(store, |transaction| {
+                        let (left, right) = both(transaction)?;
+                        let moved = if (step + writer) % 2 == 0 { left.min(step) } else { 0 };
+                        let back = if moved == 0 { right.min(step) } else { 0 };
+                        transaction.put(Table::Subjects, b"left", &(left - moved + back).to_be_bytes())?;
+                        transaction.put(Table::Heads, b"right", &(right + moved - back).to_be_bytes())
+                    });
+                }
+            });
+        }
+        scope.spawn(|| (0..100).for_each(|_| transact(&store, |transaction| both(transaction).map(drop))));
+    });
+    drop(store);
+    transact(&open(), |transaction| both(transaction).map(drop));
+}
+
+/// Every other body changes its mind after writing, by its word or by an error.
+fn refused_bodies_beside_others_leave_nothing<S: Store>(open: &mut impl FnMut() -> S) {
+    let store = open();
+    std::thread::scope(|scope| {
+        for writer in 0..6_u8 {
+            let store = &store;
+            scope.spawn(move || {
+                for step in 0..15_u8 {
+                    let ended = store.transact(&mut |transaction| {
+                        let count = number(transaction.read(Table::Meta, b"kept")?);
+                        transaction.put(Table::Meta, b"kept", &(count + 1).to_be_bytes())?;
+                        transaction.put(Table::Tombstones, &[writer, step], b"")?;
+                        match step % 3 {
+                            0 => Ok(true),
+                            1 => Ok(false),
+                            _ => Err(StoreError::SyncFailed { path: "x".into() }),
+                        }
+                    });
+                    assert_eq!(ended.is_err(), step % 3 == 2);
+                }
+            });
+        }
+    });
+    drop(store);
+    let store = open();
+    assert_eq!(number(read(&store, Table::Meta, b"kept")), 6 * 5);
+    let kept = store.scan(Table::Tombstones, &[], &[], 1_000).expect("readable");
+    let expected = (0..6).flat_map(|writer| (0..15).step_by(3).map(move |step| vec![writer, step]));
+    assert!(expected.eq(kept.into_iter().map(|(key, _)| key).filter(|key| key.len() == 2)));
+}
+
+fn many_rows_are_read_as_one_by_one<S: Store>(open: &mut impl FnMut() -> S) {
+    let store = open();
+    put(&store, Table::Payments, b"a", b"1");
+    put(&store, Table::Claims, b"a", b"2");
+    put(&store, Table::Payments, b"\xff", b"3");
+    let places = [(Table::Payments, "a"), (Table::Claims, "a"), (Table::Payments, "none"), (Table::Payments, "a")]
+        .map(|(table, key)| (table, key.as_bytes().to_vec()));
+    let places = [&places[..], &[(Table::Payments, vec![0xFF])]].concat();
+    let found = store.read_many(&places).expect("readable");
+    let one_by_one: Vec<_> = places.iter().map(|(table, key)| read(&store, *table, key)).collect();
+    assert_eq!(found, one_by_one);
+    assert_eq!(found[0].as_deref(), Some(b"1".as_slice()));
+    assert!(store.read_many(&[]).expect("readable").is_empty());
+    let from = store.scan(Table::Payments, &[0xFF], &[], 10).expect("readable");
+    assert_eq!(from, [(vec![0xFF], b"3".to_vec())], "a prefix that nothing comes after");
+}
+
+fn blobs_are_written_beside_each_other<S: Store>(open: &mut impl FnMut() -> S) {
+    const WRITERS: u8 = 6;
+    let bytes = |writer: u8, step: u8| vec![writer ^ step; 1_000 * usize::from(step + 1)];
+    let name = |writer: u8, step: u8| format!("blob-{writer}-{step}");
+    let store = open();
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let store = &store;
+            scope.spawn(move || {
+                for step in 0..6 {
+                    store.put_blob(&name(writer, step), &bytes(writer, step)).expect("writable");
+                    assert_eq!(store.blob(&name(writer, step)).expect("readable"), Some(bytes(writer, step)));
+                    if step % 2 == 1 {
+                        store.remove_blob(&name(writer, step)).expect("writable");
+                        assert_eq!(store.blob(&name(writer, step)).expect("readable"), None);
+                    }
+                }
+            });
+        }
+    });
+    // Written again under a name that was removed.
+    store.put_blob(&name(0, 1), b"again").expect("writable");
+    drop(store);
+    let store = open();
+    let names: Vec<_> = (0..WRITERS).flat_map(|writer| (0..6).map(move |step| (writer, step))).collect();
+    let read = store.read_blobs(&names.iter().map(|(writer, step)| name(*writer, *step)).collect::<Vec<_>>());
+    for ((writer, step), found) in names.into_iter().zip(read.expect("readable")) {
+        match (writer, step) {
+            (0, 1) => assert_eq!(found.as_deref(), Some(b"again".as_slice())),
+            (_, step) if step % 2 == 1 => assert_eq!(found, None),
+            _ => assert_eq!(found, Some(bytes(writer, step))),
+        }
+    }
+    for name in store.blobs().expect("readable") {
+        store.remove_blob(&name).expect("writable");
+    }
+    assert!(store.blobs().expect("readable").is_empty());
 }
 
 fn blobs_read_back_and_survive<S: Store>(open: &mut impl FnMut() -> S) {

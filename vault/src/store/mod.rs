@@ -1,6 +1,7 @@
 //! Where sealed records lie. One trait; every engine passes the one [`conformance`] suite.
 
 pub mod conformance;
+mod postgres;
 mod sled_engine;
 mod witness;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::error::VaultError;
 
+pub use postgres::{PostgresConfig, PostgresConfigError, PostgresStore};
 pub use sled_engine::SledStore;
 
 /// A table of rows ordered by their keys.
@@ -96,6 +98,11 @@ pub trait Store: Rows + Send + Sync + 'static {
     /// A blob, or `None` if it was removed.
     fn blob(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Several blobs, in order.
+    fn read_blobs(&self, names: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        names.iter().map(|name| self.blob(name)).collect()
+    }
+
     /// Removes a blob, after the transaction that stopped referring to it. Removing none is no error.
     fn remove_blob(&self, name: &str) -> Result<(), StoreError>;
 
@@ -113,6 +120,11 @@ pub type Body<'a> = dyn FnMut(&dyn Transaction) -> Result<bool, StoreError> + 'a
 pub trait Rows {
     /// The value under `key`.
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The values under several keys, in order: one way to an engine that is far. They may be of different moments.
+    fn read_many(&self, places: &[(Table, Vec<u8>)]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        places.iter().map(|(table, key)| self.read(*table, key)).collect()
+    }
 }
 
 /// Reads and writes inside a transaction; reads see its own writes.
@@ -203,6 +215,39 @@ pub enum StoreError {
         found: u32,
         /// Newest format known.
         known: u32,
+    },
+    /// `[store.postgres]` cannot be used.
+    #[error(transparent)]
+    Postgres(PostgresConfigError),
+    /// The database server is away.
+    #[error(
+        "the {place} does not answer ({reason}); nothing was written: see that the server runs and takes connections"
+    )]
+    Unavailable {
+        /// The database.
+        place: String,
+        /// What the last try met.
+        reason: String,
+    },
+    /// The database server went away in mid-commit.
+    #[error("the {place} went away before it said whether it committed; a repeat of the call will tell")]
+    OutcomeUnknown {
+        /// The database.
+        place: String,
+    },
+    /// The database server refuses.
+    #[error("the {place} refuses: {reason}")]
+    Refused {
+        /// The database.
+        place: String,
+        /// What it says.
+        reason: String,
+    },
+    /// Another vault has opened the database since.
+    #[error("another vault has taken the {place} over; this one writes nothing more: stop one of them")]
+    TakenOver {
+        /// The database.
+        place: String,
     },
     /// The disk refused to synchronize.
     #[error("the disk under the store {} failed to synchronize; nothing more is acknowledged: check the disk and restart", path.display())]

@@ -16,7 +16,12 @@ use crate::rows;
 use crate::store::{Store, StoreError, Table};
 
 const FORMAT: u32 = 1;
-const META_FORMAT: &[u8] = b"format";
+/// Written last when a store is made: one without it holds no vault yet.
+pub(crate) const META_FORMAT: &[u8] = b"format";
+/// In a store whose records were moved to another.
+pub(crate) const META_MOVED: &[u8] = b"moved";
+/// In a store that records are being moved to.
+pub(crate) const META_UNFINISHED: &[u8] = b"unfinished";
 const META_STORE: &[u8] = b"store";
 const META_KEY: &[u8] = b"key";
 
@@ -206,6 +211,12 @@ struct Meta {
 }
 
 fn read_meta(store: &dyn Store) -> Result<Option<Meta>, VaultError> {
+    if store.read(Table::Meta, META_MOVED)?.is_some() {
+        return Err(VaultError::StoreMoved);
+    }
+    if store.read(Table::Meta, META_UNFINISHED)?.is_some() {
+        return Err(VaultError::StoreUnfinished);
+    }
     let Some(format) = store.read(Table::Meta, META_FORMAT)? else { return Ok(None) };
     let damaged = || StoreError::Damaged { path: "rows".into(), reason: "its first record is malformed".to_owned() };
     let found = u32::from_be_bytes(format.try_into().map_err(|_| damaged())?);

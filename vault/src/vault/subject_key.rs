@@ -38,7 +38,7 @@ impl SubjectKey {
         WrappedKey { version: self.version, bytes }
     }
 
-    fn unwrap(tenant: &Tenant, subject: SubjectId, wrapped: &WrappedKey) -> Option<Self> {
+    pub(crate) fn unwrap(tenant: &Tenant, subject: SubjectId, wrapped: &WrappedKey) -> Option<Self> {
         let (nonce, text) = wrapped.bytes.split_at(NONCE);
         let nonce = nonce.try_into().expect("split at twelve bytes");
         let aad = associated_data(tenant, subject, wrapped.version);

@@ -124,7 +124,10 @@ fn whole(world: &World, vault: &Vault, subject: SubjectId, pending: bool) {
     if pending {
         let items = world.feed(vault);
         let item = items.iter().find(|item| item.subject == subject).expect("their enrollment");
-        assert!(matches!(&item.news, News::Enrolled { palms, probes: Some(_) } if palms.len() == 2), "half a person");
+        assert!(
+            matches!(&item.news, News::Enrolled { palms, probes: Some(_), .. } if palms.len() == 2),
+            "half a person"
+        );
     } else {
         claimable(world, vault, subject);
     }

@@ -17,7 +17,7 @@ fn probes_are_told_until_the_verdict_and_to_those_who_have_not_spoken() {
     let told = |device| {
         let items = vault.events(&peer("matcher", device), &members(), Shard::WHOLE, 1, 1).expect("readable").0;
         match items.into_iter().next().map(|item| item.news) {
-            Some(News::Enrolled { palms, probes }) => (palms, probes),
+            Some(News::Enrolled { palms, probes, .. }) => (palms, probes),
             other => panic!("not an enrollment: {other:?}"),
         }
     };

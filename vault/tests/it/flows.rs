@@ -11,7 +11,8 @@ use volar_vault::error::VaultError;
 use volar_vault::feed::News;
 use volar_vault::format::v1::State;
 
-use crate::world::{World, checkout, kiosk, matcher, members, operator, payment, peer, slug};
+use super::World;
+use crate::world::{checkout, kiosk, matcher, members, operator, payment, peer, slug};
 
 #[test]
 fn a_person_enrols_walks_in_and_pays_and_all_of_it_survives_a_restart() {

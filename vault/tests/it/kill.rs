@@ -34,7 +34,7 @@ fn no_acknowledged_enrollment_is_lost_and_nobody_is_half_enrolled() {
         for (item, sequence) in items.iter().zip(1..) {
             assert_eq!(item.sequence, sequence);
             match &item.news {
-                News::Enrolled { palms, probes: Some(probes) } => {
+                News::Enrolled { palms, probes: Some(probes), .. } => {
                     assert_eq!((palms.len(), probes.probes.len()), (2, 2))
                 }
                 other => panic!("half enrolled after kill {kill}: {other:?}"),

@@ -14,7 +14,8 @@ use volar_vault::error::VaultError;
 use volar_vault::format::v1::State;
 use volar_vault::parameters::CLOCK_DIFFERENCE_MAX;
 
-use crate::world::{World, checkout, kiosk, matcher, members, operator, payment};
+use super::World;
+use crate::world::{checkout, kiosk, matcher, members, operator, payment};
 
 const MOMENT: Duration = Duration::from_millis(1);
 

@@ -11,6 +11,9 @@ mod kill;
 mod lifetimes;
 mod model;
 mod people;
+mod postgres;
 mod scan;
 mod services;
 mod world;
+
+use world::World;

@@ -15,7 +15,8 @@ use volar_vault::feed::News;
 use volar_vault::format::v1::State;
 use volar_vault::vault::Vault;
 
-use crate::world::{World, checkout, kiosk, matcher, members, operator, payment};
+use super::World;
+use crate::world::{checkout, kiosk, matcher, members, operator, payment};
 
 #[derive(Clone, Debug)]
 enum Op {

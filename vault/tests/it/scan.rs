@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use volar_core::secret::Key;
 use volar_core::shard::Shard;
+use volar_vault::enrollment::Enroll;
 use volar_vault::erasure::Erase;
 
 use crate::world::{World, kiosk, matcher, members, operator, payment};
@@ -16,7 +18,23 @@ async fn no_file_holds_anything_plain() {
     vault.bind_payment(&kiosk(), &world.call(0), enrollment, &payment()).expect("bound");
     vault.settle().expect("durable");
     let key = vault.protection(&"acme".parse().expect("a slug"), &members()).expect("known").key;
-    let mut plain: Vec<(&str, Vec<u8>)> = vec![
+    let plain = plain_parts(&request, &key);
+    let sealed_probe = blob(&world);
+    search(world.folder.path(), &plain);
+
+    vault.report_verdict(&matcher(), &world.call(0), &members(), 1, Shard::WHOLE, None).expect("taken");
+    let subject = world.feed(&vault)[0].subject;
+    let keys = std::fs::read(world.path("keys")).expect("readable");
+    let slot = keys[4096 + 20..4096 + 80].to_vec();
+    vault.erase(&operator(), world.call(0), Erase::Subject(subject)).await.expect("erased");
+    drop(vault);
+    search(world.folder.path(), &plain);
+    search(world.folder.path(), &[("wrapped key", slot), ("sealed probe", sealed_probe)]);
+}
+
+/// Parts of everything plain in an enrollment and around it, long enough to be nowhere by chance.
+pub(crate) fn plain_parts(request: &Enroll, key: &Key) -> Vec<(&'static str, Vec<u8>)> {
+    let mut plain: Vec<(&'static str, Vec<u8>)> = vec![
         ("customer", payment().customer.clone().into_bytes()),
         ("payment method", payment().payment_method.clone().into_bytes()),
         ("label", payment().label.clone().into_bytes()),
@@ -32,17 +50,7 @@ async fn no_file_holds_anything_plain() {
         }
         plain.extend(codes.map(|code| ("code", code.to_bytes()[100..116].to_vec())));
     }
-    let sealed_probe = blob(&world);
-    search(world.folder.path(), &plain);
-
-    vault.report_verdict(&matcher(), &world.call(0), &members(), 1, Shard::WHOLE, None).expect("taken");
-    let subject = world.feed(&vault)[0].subject;
-    let keys = std::fs::read(world.path("keys")).expect("readable");
-    let slot = keys[4096 + 20..4096 + 80].to_vec();
-    vault.erase(&operator(), world.call(0), Erase::Subject(subject)).await.expect("erased");
-    drop(vault);
-    search(world.folder.path(), &plain);
-    search(world.folder.path(), &[("wrapped key", slot), ("sealed probe", sealed_probe)]);
+    plain
 }
 
 /// The search itself finds what is there.
@@ -60,7 +68,7 @@ fn blob(world: &World) -> Vec<u8> {
     std::fs::read(blobs.next().expect("a pending probe").expect("readable").path()).expect("readable")[40..72].to_vec()
 }
 
-fn search(folder: &Path, plain: &[(&str, Vec<u8>)]) {
+pub(crate) fn search(folder: &Path, plain: &[(&str, Vec<u8>)]) {
     for entry in std::fs::read_dir(folder).expect("readable") {
         let path = entry.expect("readable").path();
         if path.is_dir() {

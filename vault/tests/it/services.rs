@@ -87,7 +87,7 @@ fn feed(vault: &Arc<Vault>) -> Feed {
 }
 
 async fn follow(feed: &Feed, from_sequence: u64) -> impl tokio_stream::Stream<Item = Item> + Unpin {
-    let request = wire::FollowRequest { gallery: "members".to_owned(), from_sequence };
+    let request = wire::FollowRequest { gallery: "members".to_owned(), from_sequence, shard: None, keys_only: false };
     let stream = feed.follow(from(matcher(), request)).await.expect("followed").into_inner();
     stream.map(|item| item.expect("no failure").item.expect("every response has an item"))
 }
@@ -175,6 +175,7 @@ async fn the_whole_story_over_the_services() {
         gallery: "members".to_owned(),
         sequence: event.sequence,
         verdict: Some(wire::report_verdict_request::Verdict::Clear(wire::Clear {})),
+        shard: None,
     };
     feed.report_verdict(from(matcher(), verdict)).await.expect("taken");
     let standing = waiting.await.expect("no panic").expect("known").into_inner();
@@ -284,7 +285,7 @@ async fn verdicts_and_acknowledgements_are_checked() {
         let gallery = gallery.to_owned();
         feed.report_verdict(from(
             matcher(),
-            wire::ReportVerdictRequest { idempotency_id: id(&world), gallery, sequence, verdict },
+            wire::ReportVerdictRequest { idempotency_id: id(&world), gallery, sequence, verdict, shard: None },
         ))
     };
     use wire::report_verdict_request::Verdict;
@@ -300,10 +301,12 @@ async fn verdicts_and_acknowledgements_are_checked() {
     let request = wire::AcknowledgeRequest { gallery: "members".to_owned(), sequence: 2 };
     let refused = feed.acknowledge(from(matcher(), request)).await;
     assert_eq!(reason(refused), (Code::OutOfRange, "SEQUENCE_AHEAD".to_owned()));
-    let request = wire::FollowRequest { gallery: "Members!".to_owned(), from_sequence: 1 };
+    let request =
+        wire::FollowRequest { gallery: "Members!".to_owned(), from_sequence: 1, shard: None, keys_only: false };
     assert_eq!(reason(feed.follow(from(matcher(), request)).await.map(|_| ())), invalid);
     let nobody = peer("matcher", "m").to_string().replace("acme", "nobody").parse().expect("a peer");
-    let request = wire::FollowRequest { gallery: members().to_string(), from_sequence: 1 };
+    let request =
+        wire::FollowRequest { gallery: members().to_string(), from_sequence: 1, shard: None, keys_only: false };
     let refused = feed.follow(from(nobody, request)).await.map(|_| ());
     assert_eq!(reason(refused), (Code::PermissionDenied, "TENANT_UNKNOWN".to_owned()));
 }

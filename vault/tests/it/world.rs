@@ -1,6 +1,6 @@
 //! A vault in a temporary folder, with a clock that stands still until told, and the peers around it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +11,67 @@ use volar_core::shard::Shard;
 use volar_core::template::Position;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
+use volar_service::system::SystemRandomness;
 use volar_vault::enrollment::Enroll;
 use volar_vault::error::VaultError;
 use volar_vault::feed::FeedItem;
 use volar_vault::format::v1::{Consent, Payment, State};
 use volar_vault::keys::KeyFile;
-use volar_vault::store::{SledStore, StoreError};
+use volar_vault::store::{PostgresConfig, PostgresStore, SledStore, Store, StoreError};
 use volar_vault::vault::{Call, DamagedKeys, Parts, Settings, Vault};
 
 use crate::people::palm;
 
-pub(crate) struct World {
+/// A vault's surroundings, over one engine.
+pub(crate) struct WorldOver<E> {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) settings: Settings,
+    engine: E,
+}
+
+/// Over sled.
+pub(crate) type World = WorldOver<Sled>;
+
+/// What a world's vault keeps its records in.
+pub(crate) trait Engine: Sized {
+    fn new() -> Self;
+    fn open(&self, folder: &Path) -> Result<Box<dyn Store>, StoreError>;
+}
+
+/// In the world's folder.
+pub(crate) struct Sled;
+
+impl Engine for Sled {
+    fn new() -> Self {
+        Self
+    }
+
+    fn open(&self, folder: &Path) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(SledStore::open(&folder.join("store"), 64 << 20, true)?))
+    }
+}
+
+/// In a database of the world's own.
+pub(crate) struct Postgres(pub(crate) PostgresConfig);
+
+impl Engine for Postgres {
+    fn new() -> Self {
+        Self(PostgresConfig::at(crate::postgres::server::shared().database()))
+    }
+
+    fn open(&self, _: &Path) -> Result<Box<dyn Store>, StoreError> {
+        // Each opening names its writer anew, where the world's own randomness is the same in every world.
+        Ok(Box::new(PostgresStore::open(&self.0, &SystemRandomness)?))
+    }
+}
+
+impl Postgres {
+    /// The store itself, without a vault.
+    pub(crate) fn store(&self) -> Box<dyn Store> {
+        self.open(Path::new("")).expect("opens")
+    }
 }
 
 pub(crate) fn slug<T: std::str::FromStr>(text: &str) -> T {
@@ -65,8 +111,24 @@ pub(crate) fn payment() -> Payment {
     }
 }
 
-impl World {
+impl<E> WorldOver<E> {
+    /// The same world, its records elsewhere.
+    pub(crate) fn with<F>(self, engine: F) -> WorldOver<F> {
+        let Self { folder, clock, randomness, settings, .. } = self;
+        WorldOver { folder, clock, randomness, settings, engine }
+    }
+}
+
+impl<E: Engine> WorldOver<E> {
     pub(crate) fn new() -> Self {
+        Self::over(E::new())
+    }
+
+    pub(crate) fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    pub(crate) fn over(engine: E) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let randomness: Arc<dyn Randomness> = Arc::new(SeededRandomness::new(1));
         KeyFile::create(&folder.path().join("vault.key"), &*randomness).expect("writable");
@@ -84,7 +146,18 @@ impl World {
             damaged_keys: DamagedKeys::Refuse,
         };
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_milliseconds(1_790_000_000_000)));
-        Self { folder, clock, randomness, settings }
+        Self { folder, clock, randomness, settings, engine }
+    }
+
+    /// The store itself, without a vault.
+    pub(crate) fn store(&self) -> Box<dyn Store> {
+        for _ in 0..100 {
+            match self.engine.open(self.folder.path()) {
+                Err(StoreError::InUse { .. }) => std::thread::sleep(Duration::from_millis(20)),
+                opened => return opened.expect("a store that opens"),
+            }
+        }
+        panic!("the store stays in use");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -103,10 +176,10 @@ impl World {
     }
 
     pub(crate) fn try_open(&self) -> Result<Vault, VaultError> {
-        let store = SledStore::open(&self.path("store"), 64 << 20, true)?;
+        let store = self.engine.open(self.folder.path())?;
         let holder = KeyFile::open(&self.path("vault.key"))?;
         let parts = Parts {
-            store: Box::new(store),
+            store,
             key_table: &self.path("keys"),
             holder: &holder,
             clock: self.clock.clone(),

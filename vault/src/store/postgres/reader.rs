@@ -1,0 +1,207 @@
+//! Reads of what is committed, and blobs, on a pool of connections; tried again while the server is away.
+//!
+//! A blob is kept before anything refers to it and removed after everything has stopped to: it needs no place in a batch,
+//! and many are written beside each other where the batches' one connection would write one after another. Keeping one
+//! twice is keeping it once, so that a try whose answer was lost is simply made again.
+
+use std::future::Future;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+
+use super::failure::{Failure, Trouble};
+use super::ledger::Value;
+use super::schema::{self, BLOBS, TABLES};
+use super::session::wait_for_the_disk;
+use super::settings::Access;
+use crate::store::Row;
+
+/// Keys are few and tables may be freshly made: every read is by its primary key, whatever the statistics say.
+const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off";
+
+/// Waits between tries: short at first, for a server that is only restarted.
+pub(super) fn waits(patience: Duration) -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(20))
+        .with_max_delay(Duration::from_millis(500))
+        .with_jitter()
+        .without_max_times()
+        .with_total_delay(Some(patience))
+}
+
+/// Reads rows. Cloning shares the connections.
+#[derive(Clone)]
+pub(super) struct Reader {
+    pool: Pool,
+    patience: Duration,
+    statements: std::sync::Arc<[Texts]>,
+}
+
+/// SQL of one table.
+struct Texts {
+    one: String,
+    many: String,
+    range: String,
+    rest: String,
+    keys: String,
+}
+
+impl Reader {
+    pub(super) fn new(access: &Access) -> Self {
+        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(access.config.clone(), access.tls.clone(), manager);
+        let pool = Pool::builder(manager)
+            .max_size(access.connections)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(access.patience))
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move {
+                    client.batch_execute(SETTINGS).await.map_err(HookError::Backend)?;
+                    wait_for_the_disk(client).await.map_err(HookError::Backend)
+                })
+            }))
+            .build()
+            .expect("a runtime is named for the time-outs");
+        Self { pool, patience: access.patience, statements: (0..TABLES).map(Texts::of).collect() }
+    }
+
+    /// The value at one place.
+    pub(super) async fn one(self, table: usize, key: Vec<u8>) -> Result<Value, Failure> {
+        self.retry(|client| {
+            let (text, key) = (&self.statements[table].one, &key);
+            async move {
+                let statement = client.prepare_cached(text).await?;
+                let row = client.query_opt(&statement, &[key]).await?;
+                Ok(row.map(|row| row.get::<_, &[u8]>(0).into()))
+            }
+        })
+        .await
+    }
+
+    /// The rows of `keys` that are there, of several tables in one round trip.
+    pub(super) async fn many(self, wanted: Vec<(usize, Vec<Vec<u8>>)>) -> Result<Vec<Vec<Row>>, Failure> {
+        self.retry(|client| {
+            let (statements, wanted) = (&self.statements, &wanted);
+            async move {
+                let tables = wanted.iter().map(|(table, keys)| {
+                    let client = &client;
+                    async move {
+                        let statement = client.prepare_cached(&statements[*table].many).await?;
+                        rows(client.query(&statement, &[keys]).await?)
+                    }
+                });
+                futures::future::try_join_all(tables).await
+            }
+        })
+        .await
+    }
+
+    /// Up to `limit` rows from `from` on and below `to`, in order.
+    pub(super) async fn range(
+        self,
+        table: usize,
+        from: Vec<u8>,
+        to: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Vec<Row>, Failure> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.retry(|client| {
+            let (texts, from, to) = (&self.statements[table], &from, &to);
+            async move {
+                rows(match to {
+                    Some(to) => {
+                        let statement = client.prepare_cached(&texts.range).await?;
+                        client.query(&statement, &[from, to, &limit]).await?
+                    }
+                    None => {
+                        let statement = client.prepare_cached(&texts.rest).await?;
+                        client.query(&statement, &[from, &limit]).await?
+                    }
+                })
+            }
+        })
+        .await
+    }
+
+    /// Keeps a blob, durably.
+    pub(super) async fn put_blob(self, name: Vec<u8>, bytes: Vec<u8>) -> Result<(), Failure> {
+        let table = schema::name(BLOBS);
+        let text = format!(
+            "INSERT INTO {table} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value"
+        );
+        self.retry(|client| {
+            let (text, name, bytes) = (&text, &name, &bytes);
+            async move {
+                let statement = client.prepare_cached(text).await?;
+                client.execute(&statement, &[name, bytes]).await?;
+                Ok(())
+            }
+        })
+        .await
+    }
+
+    /// Removes a blob, durably.
+    pub(super) async fn remove_blob(self, name: Vec<u8>) -> Result<(), Failure> {
+        let text = format!("DELETE FROM {} WHERE key = $1", schema::name(BLOBS));
+        self.retry(|client| {
+            let (text, name) = (&text, &name);
+            async move {
+                let statement = client.prepare_cached(text).await?;
+                client.execute(&statement, &[name]).await?;
+                Ok(())
+            }
+        })
+        .await
+    }
+
+    /// Every key of a table.
+    pub(super) async fn keys(self, table: usize) -> Result<Vec<Vec<u8>>, Failure> {
+        self.retry(|client| {
+            let text = &self.statements[table].keys;
+            async move { Ok(client.query(text, &[]).await?.iter().map(|row| row.get(0)).collect()) }
+        })
+        .await
+    }
+
+    /// Bytes that every table takes up, indices included.
+    pub(super) async fn size(self) -> Result<u64, Failure> {
+        let text = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c \
+                    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'volar' AND c.relkind = 'r'";
+        self.retry(|client| async move {
+            let bytes: i64 = client.query_one(text, &[]).await?.get(0);
+            Ok(bytes.unsigned_abs())
+        })
+        .await
+    }
+
+    async fn retry<T, F>(&self, work: impl Fn(Object) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        let once = || async { work(self.pool.get().await?).await };
+        let answered = once.retry(waits(self.patience)).when(Trouble::passes);
+        // A server that is there but silent.
+        match tokio::time::timeout(self.patience * 2, answered).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Failure::Unavailable("it does not answer".into())),
+        }
+    }
+}
+
+fn rows(found: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, Trouble> {
+    Ok(found.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+impl Texts {
+    fn of(table: usize) -> Self {
+        let name = schema::name(table);
+        Self {
+            one: format!("SELECT value FROM {name} WHERE key = $1"),
+            many: format!("SELECT key, value FROM {name} WHERE key = ANY($1)"),
+            range: format!("SELECT key, value FROM {name} WHERE key >= $1 AND key < $2 ORDER BY key LIMIT $3"),
+            rest: format!("SELECT key, value FROM {name} WHERE key >= $1 ORDER BY key LIMIT $2"),
+            keys: format!("SELECT key FROM {name}"),
+        }
+    }
+}

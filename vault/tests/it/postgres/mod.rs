@@ -1,0 +1,21 @@
+//! The vault over PostgreSQL, on a real server.
+
+mod conformance;
+mod kill;
+mod moving;
+mod opening;
+#[path = "."]
+mod same {
+    //! What holds over sled, over PostgreSQL.
+
+    #[path = "../flows.rs"]
+    mod flows;
+    #[path = "../lifetimes.rs"]
+    mod lifetimes;
+    #[path = "../model.rs"]
+    mod model;
+
+    type World = crate::world::WorldOver<crate::world::Postgres>;
+}
+mod scan;
+pub(crate) mod server;
