@@ -24,6 +24,7 @@ mod lifetime;
 mod measure;
 pub mod parameters;
 mod payment;
+pub mod rotation;
 mod rows;
 pub mod server;
 pub mod service;

@@ -35,6 +35,9 @@ pub const SCAN_ROWS: usize = 256;
 /// A vault that has just started expects the matchers that it knows for this long: they follow again within 4 s, and an
 /// erasure waits for them as for connected ones.
 pub const FOLLOWERS_EXPECTED_FOR: Duration = Duration::from_secs(10);
+/// Records that a rotation of keys seals anew in one transaction, and subject keys that it wraps anew for one
+/// synchronization: others wait a few milliseconds for it at most.
+pub const ROTATION_BATCH: usize = 256;
 /// How often abandoned enrollments, and records whose time is over, are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 

@@ -1,6 +1,5 @@
 //! The process: opens the vault its configuration describes, serves it, and closes it in order.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -11,7 +10,7 @@ use volar_service::system::{SystemClock, SystemRandomness};
 
 use crate::config::Config;
 use crate::error::VaultError;
-use crate::keys::{KeyFile, KeyFileError};
+use crate::keys::{Hsm, HsmError, KeyFile, KeyHolder, Secret};
 use crate::parameters::SWEEP_INTERVAL;
 use crate::service::{self, ACCESS};
 use crate::store::SledStore;
@@ -49,13 +48,16 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
 
 /// Opens the vault that `config` describes.
 pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
-    let holder = KeyFile::open(&config.keys.file)?;
+    open_with(config, settings, holder(config, None)?)
+}
+
+fn open_with(config: &Config, settings: Settings, holder: Arc<dyn KeyHolder>) -> Result<Vault, VaultError> {
     let cache = u64::from(config.store.cache_mib) << 20;
     let store = SledStore::open(&config.store.folder, cache, config.store.verify_at_start)?;
     let parts = Parts {
         store: Box::new(store),
         key_table: &config.store.key_table,
-        holder: &holder,
+        holder,
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
     };
@@ -64,13 +66,51 @@ pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
     Ok(vault)
 }
 
-/// Makes the key file of a new vault. A sound one that is there already stays as it is; returns whether one was made.
-pub fn init(key_file: &Path) -> Result<bool, KeyFileError> {
-    match KeyFile::create(key_file, &SystemRandomness) {
-        Ok(_) => Ok(true),
-        Err(KeyFileError::Exists { .. }) => KeyFile::open(key_file).map(|_| false),
-        Err(error) => Err(error),
+/// Who holds the keys that `config` names, opened with `typed` or, without it, with the file that it names.
+fn holder(config: &Config, typed: Option<Secret>) -> Result<Arc<dyn KeyHolder>, VaultError> {
+    let secret = |file: &Option<std::path::PathBuf>| match (typed, file) {
+        (Some(typed), _) => Ok(Some(typed)),
+        (None, Some(path)) => Secret::read(path).map(Some),
+        (None, None) => Ok(None),
+    };
+    if let Some(hsm) = &config.keys.hsm {
+        let pin = secret(&hsm.pin_file)?.ok_or(HsmError::PinNeeded)?;
+        return Ok(Arc::new(Hsm::open(hsm, &pin)?));
     }
+    let path = key_file(config)?;
+    let passphrase = if KeyFile::is_protected(path)? { secret(&config.keys.passphrase_file)? } else { None };
+    Ok(Arc::new(KeyFile::open_with(path, passphrase.as_ref())?))
+}
+
+fn key_file(config: &Config) -> Result<&std::path::PathBuf, VaultError> {
+    config.keys.file.as_ref().ok_or_else(|| VaultError::field("[keys]", "must have either file or [keys.hsm]"))
+}
+
+/// Makes the keys of a new vault: its key file, under a passphrase if `passphrase` says so or the configuration names a
+/// file of one; or its keys in the token. Sound ones that are there already stay; returns whether any were made.
+pub fn init(config: &Config, passphrase: bool) -> Result<bool, VaultError> {
+    if let Some(hsm) = &config.keys.hsm {
+        let pin = match &hsm.pin_file {
+            Some(path) => Secret::read(path)?,
+            None => Secret::prompt("the token's user PIN: ")?,
+        };
+        let tenants: Vec<_> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
+        return Ok(Hsm::create(hsm, &pin, &tenants, &SystemRandomness)?);
+    }
+    let path = key_file(config)?;
+    if path.exists() {
+        // Read as far as it can be without its passphrase.
+        return Ok(KeyFile::is_protected(path).map(|_| false)?);
+    }
+    match &config.keys.passphrase_file {
+        Some(file) => KeyFile::create_protected(path, &Secret::read(file)?, &SystemRandomness)?,
+        None if passphrase => {
+            let typed = Secret::prompt_twice("a passphrase for the vault's key file: ")?;
+            KeyFile::create_protected(path, &typed, &SystemRandomness)?
+        }
+        None => KeyFile::create(path, &SystemRandomness)?,
+    };
+    Ok(true)
 }
 
 /// Opens the vault once, erasing the persons whose keys are damaged for good.

@@ -38,6 +38,8 @@ pub fn fault(error: VaultError) -> Fault {
         E::TicketOfAnotherDevice => (Code::PermissionDenied, "TICKET_OF_ANOTHER_DEVICE"),
         E::NoPaymentReference => (Code::FailedPrecondition, "NO_PAYMENT_REFERENCE"),
         E::EnrollmentNotActive => (Code::FailedPrecondition, "ENROLLMENT_NOT_ACTIVE"),
+        E::Closing => (Code::Unavailable, "CLOSING"),
+        E::Holder(_) | E::Hsm(_) => (Code::Unavailable, "KEY_HOLDER_UNAVAILABLE"),
         _ => return internal(&error),
     };
     let fault = Fault::new(code, reason, error.to_string());

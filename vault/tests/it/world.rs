@@ -103,11 +103,11 @@ impl World {
 
     pub(crate) fn try_open(&self) -> Result<Vault, VaultError> {
         let store = SledStore::open(&self.path("store"), 64 << 20, true)?;
-        let holder = KeyFile::open(&self.path("vault.key"))?;
+        let holder = Arc::new(KeyFile::open(&self.path("vault.key"))?);
         let parts = Parts {
             store: Box::new(store),
             key_table: &self.path("keys"),
-            holder: &holder,
+            holder,
             clock: self.clock.clone(),
             randomness: self.randomness.clone(),
         };
