@@ -64,8 +64,7 @@ impl Vault {
         // the next start destroys.
         let enrolling = tenant.keys.enrolling();
         let key = SubjectKey::generate(SubjectId::random(&*self.randomness), &*self.randomness);
-        let slot =
-            self.key_table.store(key.subject, &key.wrap(tenant, &tenant.keys.current(), &*self.randomness))?;
+        let slot = self.key_table.store(key.subject, &key.wrap(tenant, &tenant.keys.current(), &*self.randomness))?;
         let probes =
             v1::PendingProbes { probes: request.palms.iter().map(|palm| v1::Probe::of(&palm.probe)).collect() };
         let sealed = key.seal(tenant, b"", &probes, &*self.randomness);

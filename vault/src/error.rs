@@ -176,6 +176,9 @@ pub enum VaultError {
     /// The vault is being closed; what is under way goes on when it is opened again.
     #[error("the vault is being closed; the work goes on when it is opened again")]
     Closing,
+    /// Calls are under way still.
+    #[error("the vault refuses new calls, but some are under way still; its keys are forgotten when they end")]
+    StillBusy,
     /// The system gives no thread.
     #[error("the system gives no thread to work in: {error}")]
     NoThread {

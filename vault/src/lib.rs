@@ -26,6 +26,7 @@ pub mod parameters;
 mod payment;
 pub mod rotation;
 mod rows;
+pub mod seat;
 pub mod server;
 pub mod service;
 pub mod store;

@@ -240,14 +240,7 @@ impl Vault {
         Ok(moved)
     }
 
-    fn reseal(
-        &self,
-        tenant: &Tenant,
-        table: Table,
-        kind: Kind,
-        batch: &[Row],
-        target: u32,
-    ) -> Result<u64, VaultError> {
+    fn reseal(&self, tenant: &Tenant, table: Table, kind: Kind, batch: &[Row], target: u32) -> Result<u64, VaultError> {
         let mut old = Vec::new();
         for (key, sealed) in batch {
             if version_of(sealed, kind)? < target {
@@ -278,13 +271,15 @@ impl Vault {
     }
 
     fn rewrap(&self, tenant: &Tenant, placements: &[Row], target: u32) -> Result<u64, VaultError> {
-        let slots = placements.iter().map(|(key, sealed)| placed(tenant, key, sealed)).collect::<Result<Vec<_>, _>>()?;
+        let slots =
+            placements.iter().map(|(key, sealed)| placed(tenant, key, sealed)).collect::<Result<Vec<_>, _>>()?;
         let current = tenant.keys.current();
         self.key_table.rewrap(&slots, |subject, wrapped| {
             if wrapped.version >= target {
                 return Ok(None);
             }
-            let key = SubjectKey::unwrap(tenant, subject, wrapped).ok_or(FormatError::Forged { kind: Kind::Subject })?;
+            let key =
+                SubjectKey::unwrap(tenant, subject, wrapped).ok_or(FormatError::Forged { kind: Kind::Subject })?;
             Ok(Some(key.wrap(tenant, &current, &*self.randomness)))
         })
     }

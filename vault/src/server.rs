@@ -1,8 +1,8 @@
 //! The process: opens the vault its configuration describes, serves it, and closes it in order.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use volar_service::cli::{Context, Exit};
 use volar_service::identity::Role;
 use volar_service::server::Server;
@@ -11,10 +11,10 @@ use volar_service::system::{SystemClock, SystemRandomness};
 use crate::config::Config;
 use crate::error::VaultError;
 use crate::keys::{Hsm, HsmError, KeyFile, KeyHolder, Secret};
-use crate::parameters::SWEEP_INTERVAL;
+use crate::seat::{self, Seat};
 use crate::service::{self, ACCESS};
 use crate::store::SledStore;
-use crate::vault::{DamagedKeys, Parts, Settings, Vault, blocking};
+use crate::vault::{DamagedKeys, Parts, Settings, Vault};
 
 /// Serves until `context` says to stop.
 pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
@@ -28,30 +28,44 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         )));
     }
     let server = Server::bind(&config.server, &config.tls, ACCESS).await.map_err(Exit::unavailable)?;
-    let opened = tokio::task::spawn_blocking(move || open(&config, settings)).await.map_err(Exit::internal)?;
-    let vault = Arc::new(opened.map_err(Exit::unavailable)?);
-    let health = server.health();
-    for name in service::NAMES.into_iter().chain([""]) {
-        health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
-    }
+    let typed = ask_at_terminal(&config).map_err(Exit::unavailable)?;
+    let seat = Arc::new(Seat::new(config, settings, server.health(), context.shutdown.clone()));
+    seat::open_or_stay_sealed(&seat, typed).await?;
     context.announce(server.address()).map_err(Exit::unavailable)?;
-    let sweeper = tokio::spawn(sweep(vault.clone(), context.shutdown.clone()));
-    let routes = service::routes(&vault, &context.shutdown);
-    let served = server.serve(routes, context.shutdown.clone()).await;
+    let served = server.serve(service::seated_routes(&seat), context.shutdown.clone()).await;
     context.shutdown.cancel();
-    // A panic in the sweeper was reported when it happened.
-    let _ = sweeper.await;
-    let settled = blocking(&vault, Vault::settle).await;
+    let stopped = seat.stop().await;
     served.map_err(Exit::internal)?;
-    settled.map_err(Exit::internal)
+    stopped.map_err(Exit::internal)
+}
+
+/// The passphrase or PIN, from whoever started the vault at a terminal, if the configuration names no file of it.
+fn ask_at_terminal(config: &Config) -> Result<Option<Secret>, VaultError> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let question = match (&config.keys.hsm, &config.keys.file) {
+        (Some(hsm), _) if hsm.pin_file.is_none() => "the token's user PIN: ",
+        (None, Some(file)) if config.keys.passphrase_file.is_none() && KeyFile::is_protected(file).unwrap_or(false) => {
+            "the passphrase of the vault's key file: "
+        }
+        _ => return Ok(None),
+    };
+    Secret::prompt(question).map(Some).map_err(VaultError::from)
 }
 
 /// Opens the vault that `config` describes.
 pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
-    open_with(config, settings, holder(config, None)?)
+    open_with_secret(config, settings, None)
 }
 
-fn open_with(config: &Config, settings: Settings, holder: Arc<dyn KeyHolder>) -> Result<Vault, VaultError> {
+/// The same with a passphrase or PIN that somebody typed.
+pub(crate) fn open_with_secret(
+    config: &Config,
+    settings: Settings,
+    typed: Option<Secret>,
+) -> Result<Vault, VaultError> {
+    let holder = holder(config, typed)?;
     let cache = u64::from(config.store.cache_mib) << 20;
     let store = SledStore::open(&config.store.folder, cache, config.store.verify_at_start)?;
     let parts = Parts {
@@ -116,25 +130,7 @@ pub fn init(config: &Config, passphrase: bool) -> Result<bool, VaultError> {
 /// Opens the vault once, erasing the persons whose keys are damaged for good.
 pub fn erase_damaged(config: &Config) -> Result<(), Exit> {
     let settings = Settings { damaged_keys: DamagedKeys::Erase, ..config.settings().map_err(Exit::usage)? };
-    let vault = open(config, settings).map_err(Exit::unavailable)?;
+    let typed = ask_at_terminal(config).map_err(Exit::unavailable)?;
+    let vault = open_with_secret(config, settings, typed).map_err(Exit::unavailable)?;
     vault.settle().map_err(Exit::unavailable)
-}
-
-async fn sweep(vault: Arc<Vault>, shutdown: CancellationToken) {
-    let mut tick = tokio::time::interval(SWEEP_INTERVAL);
-    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-        if let Err(error) = blocking(&vault, Vault::measure).await {
-            tracing::error!(%error, "gauges cannot be read now");
-        }
-        match blocking(&vault, Vault::sweep).await {
-            Ok(0) => {}
-            Ok(erased) => tracing::info!(erased, "abandoned enrollments erased"),
-            Err(error) => tracing::error!(%error, "abandoned enrollments cannot be erased now"),
-        }
-        match blocking(&vault, Vault::forget_old).await {
-            Ok(0) => {}
-            Ok(forgotten) => tracing::debug!(forgotten, "answers and claims whose time was over are forgotten"),
-            Err(error) => tracing::error!(%error, "records whose time is over cannot be removed now"),
-        }
-    }
 }

@@ -17,8 +17,8 @@ use crate::followers::Followers;
 use crate::format::v1::{self, Answer};
 use crate::format::{self, Binding, FormatError, Record};
 use crate::keys::{KeyHolder, KeyTable, Keyring, Ring};
-use crate::rows::{self, Method};
 use crate::rotation::Rotation;
+use crate::rows::{self, Method};
 use crate::store::{Rows, Store, Table, Transaction};
 
 mod opening;

@@ -33,6 +33,9 @@ const BUILD: [Package; 7] = [
     package("libopenblas-dev", "FAISS's linear algebra"),
 ];
 
+/// For a vault whose keys are in a token.
+const TOKEN: [Package; 1] = [program("softhsm2", "softhsm2-util", "a PKCS#11 token in software, for the vault's keys")];
+
 /// For the tests, which drive the kiosk's page in a real browser.
 const BROWSER: [Package; 3] = [
     program("chromium", "chromium", "shows the kiosk's page to the tests"),
@@ -45,6 +48,8 @@ const BROWSER: [Package; 3] = [
 pub enum Purpose {
     /// The demonstration or the benchmark.
     Run,
+    /// The demonstration with the vault's keys in a token.
+    RunWithToken,
     /// The tests.
     Test,
 }
@@ -53,7 +58,8 @@ pub enum Purpose {
 pub fn install(purpose: Purpose) -> anyhow::Result<()> {
     let wanted: Vec<&Package> = match purpose {
         Purpose::Run => BUILD.iter().collect(),
-        Purpose::Test => BUILD.iter().chain(&BROWSER).collect(),
+        Purpose::RunWithToken => BUILD.iter().chain(&TOKEN).collect(),
+        Purpose::Test => BUILD.iter().chain(&TOKEN).chain(&BROWSER).collect(),
     };
     if !has_program("apt-get") || !has_program("dpkg-query") {
         tell_others(&wanted);
@@ -114,8 +120,9 @@ mod tests {
 
     #[test]
     fn packages_are_named_once_and_say_why() {
-        let mut names: Vec<&str> = BUILD.iter().chain(&BROWSER).map(|package| package.name).collect();
-        assert!(BUILD.iter().chain(&BROWSER).all(|package| !package.why.is_empty()));
+        let all = || BUILD.iter().chain(&TOKEN).chain(&BROWSER);
+        let mut names: Vec<&str> = all().map(|package| package.name).collect();
+        assert!(all().all(|package| !package.why.is_empty()));
         names.sort_unstable();
         let count = names.len();
         names.dedup();

@@ -59,7 +59,9 @@ pub enum HsmError {
         error: String,
     },
     /// No token of that label.
-    #[error("the PKCS#11 module shows no token labelled \"{token}\" (it shows: {found}); plug it in, or set keys.hsm.token")]
+    #[error(
+        "the PKCS#11 module shows no token labelled \"{token}\" (it shows: {found}); plug it in, or set keys.hsm.token"
+    )]
     TokenAbsent {
         /// Label wanted.
         token: String,
@@ -67,22 +69,30 @@ pub enum HsmError {
         found: String,
     },
     /// The PIN is wrong or may not be used.
-    #[error("the token refuses the PIN ({reason}); it is not tried again, because tokens lock after a few wrong ones: put the right one into keys.hsm.pin_file and restart, or run `volarctl vault unseal`")]
+    #[error(
+        "the token refuses the PIN ({reason}); it is not tried again, because tokens lock after a few wrong ones: put the right one into keys.hsm.pin_file and restart, or run `volarctl vault unseal`"
+    )]
     PinRefused {
         /// The module's word.
         reason: String,
     },
     /// There is no PIN to log in with.
-    #[error("the token needs a PIN; set keys.hsm.pin_file, start the vault at a terminal, or run `volarctl vault unseal`")]
+    #[error(
+        "the token needs a PIN; set keys.hsm.pin_file, start the vault at a terminal, or run `volarctl vault unseal`"
+    )]
     PinNeeded,
     /// The token holds no keys of this vault.
-    #[error("the token holds no key \"{label}\"; run `volar-vault init --config FILE` for a new vault, or plug in the token that its keys are in")]
+    #[error(
+        "the token holds no key \"{label}\"; run `volar-vault init --config FILE` for a new vault, or plug in the token that its keys are in"
+    )]
     KeyMissing {
         /// The key's label.
         label: String,
     },
     /// The token holds the key more than once.
-    #[error("the token holds {count} keys \"{label}\"; remove the copies that are not this vault's, or give it a keys.hsm.label of its own")]
+    #[error(
+        "the token holds {count} keys \"{label}\"; remove the copies that are not this vault's, or give it a keys.hsm.label of its own"
+    )]
     KeyTwice {
         /// The key's label.
         label: String,
@@ -90,7 +100,9 @@ pub enum HsmError {
         count: usize,
     },
     /// A key that could leave the token.
-    #[error("the key \"{label}\" could leave the token (it is extractable or not sensitive); it is not used: make the vault's keys with `volar-vault init`")]
+    #[error(
+        "the key \"{label}\" could leave the token (it is extractable or not sensitive); it is not used: make the vault's keys with `volar-vault init`"
+    )]
     Extractable {
         /// The key's label.
         label: String,
@@ -164,7 +176,14 @@ impl Hsm {
             [Attribute::Id(id)] => id.as_slice().try_into().map(KeyId::from_bytes).map_err(|_| missing())?,
             _ => return Err(missing()),
         };
-        Ok(Self { module, slot, config: config.clone(), id, pin, state: Mutex::new(State { session: Some(session), refused: None }) })
+        Ok(Self {
+            module,
+            slot,
+            config: config.clone(),
+            id,
+            pin,
+            state: Mutex::new(State { session: Some(session), refused: None }),
+        })
     }
 
     fn make_key(&self, name: KeyName<'_>) -> Result<(), HsmError> {

@@ -29,9 +29,9 @@ use zeroize::Zeroizing;
 pub use file::{KeyFile, KeyFileError};
 pub use hsm::{Hsm, HsmConfig, HsmError};
 pub(crate) use layout::{WRAPPED, WrappedKey};
-pub(crate) use table::Contents;
 pub use ring::{Ring, RingError};
 pub use secret::{Secret, SecretError};
+pub(crate) use table::Contents;
 pub use table::{KeyTable, KeyTableError, Slot};
 pub(crate) use tenant::Keyring;
 pub use tenant::TenantKeys;
@@ -112,7 +112,9 @@ pub trait KeyHolder: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum HolderError {
     /// Bytes that it did not wrap, or for something else.
-    #[error("the wrapped key of tenant \"{tenant}\", version {version}, does not open: it was altered, or wrapped by another key holder; restore key table and tenant keys from one backup")]
+    #[error(
+        "the wrapped key of tenant \"{tenant}\", version {version}, does not open: it was altered, or wrapped by another key holder; restore key table and tenant keys from one backup"
+    )]
     Forged {
         /// Whose key.
         tenant: TenantId,

@@ -324,7 +324,10 @@ mod tests {
         assert!(!holds(0xA1) && holds(0xA2));
         ring.put(entry("coil", 3)).expect("writable");
         assert_eq!(std::fs::metadata(&path).expect("there").len(), (HEADER + 3 * SLOT) as u64, "slots are used again");
-        assert_eq!(Ring::open(&path, STORE).expect("whole").tenants(), [entry("acme", 1).tenant, entry("coil", 1).tenant]);
+        assert_eq!(
+            Ring::open(&path, STORE).expect("whole").tenants(),
+            [entry("acme", 1).tenant, entry("coil", 1).tenant]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod enrollment;
 mod fault;
 mod feed;
 mod protection;
+mod seal;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use enrollment::Enrollment;
 pub use fault::fault;
 pub use feed::Feed;
 pub use protection::Protection;
+pub use seal::{Seal, seated_routes};
 
 /// Who may call what.
 pub const ACCESS: AccessTable = AccessTable::new(&[

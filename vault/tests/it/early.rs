@@ -43,7 +43,8 @@ fn an_early_store_goes_on_under_its_own_keys_and_counts_as_new_from_then_on() {
     assert_eq!(meta_format(&world), 2_u32.to_be_bytes());
 
     // Everything about nobody is under the key that the file's gives by derivation, as that vault had it.
-    let root = KeyFile::open(&world.path("vault.key")).expect("readable").early(&slug("acme")).expect("a key file has it");
+    let root =
+        KeyFile::open(&world.path("vault.key")).expect("readable").early(&slug("acme")).expect("a key file has it");
     let store = SledStore::open(&world.path("store"), 64 << 20, true).expect("closed");
     let row = [b"acme\0".as_slice(), subject.as_bytes()].concat();
     let sealed = volar_vault::store::Rows::read(&store, Table::Placements, &row).expect("readable").expect("there");
@@ -58,9 +59,7 @@ fn an_early_store_goes_on_under_its_own_keys_and_counts_as_new_from_then_on() {
     let error = world.try_open().map(drop).expect_err("a store that had them misses them");
     assert!(error.to_string().contains("tenant keys"), "{error}");
     let store: Box<dyn Store> = Box::new(SledStore::open(&world.path("store"), 64 << 20, true).expect("closed"));
-    store
-        .write(|transaction| Ok(transaction.put(Table::Meta, b"format", &1_u32.to_be_bytes())?))
-        .expect("written");
+    store.write(|transaction| Ok(transaction.put(Table::Meta, b"format", &1_u32.to_be_bytes())?)).expect("written");
     drop(store);
     let vault = world.open();
     let ticket = world.sealed(&vault, subject, Purpose::Admission);
@@ -74,9 +73,7 @@ fn a_vault_of_another_time_is_told_so() {
     let world = World::new();
     drop(world.open());
     let store: Box<dyn Store> = Box::new(SledStore::open(&world.path("store"), 64 << 20, true).expect("closed"));
-    store
-        .write(|transaction| Ok(transaction.put(Table::Meta, b"format", &3_u32.to_be_bytes())?))
-        .expect("written");
+    store.write(|transaction| Ok(transaction.put(Table::Meta, b"format", &3_u32.to_be_bytes())?)).expect("written");
     drop(store);
     let error = world.try_open().map(drop).expect_err("newer");
     assert!(error.to_string().contains("run a newer one"), "{error}");

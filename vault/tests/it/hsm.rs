@@ -96,7 +96,20 @@ async fn flows() {
     assert_eq!(claim(&vault, stays).expect("claimed").pseudonym, first.pseudonym);
     assert!(matches!(claim(&vault, goes), Err(VaultError::SubjectErased)));
     assert_eq!(vault.status(&operator()).expect("readable")[0].gallery, members());
+
+    // A rotation makes a key in the token, and destroys the old one there.
+    vault.begin_rotation(&slug("acme"), 1).expect("begun");
+    vault.finish_rotation(&slug("acme")).expect("finished");
+    assert_eq!(claim(&vault, stays).expect("claimed").pseudonym, first.pseudonym);
     drop(vault);
+    let vault = open(&world, Hsm::open(&config(), &pin(PIN)).expect("logged in again")).expect("opens again");
+    assert_eq!(claim(&vault, stays).expect("claimed").pseudonym, first.pseudonym);
+    drop(vault);
+    let holder = Hsm::open(&config(), &pin(PIN)).expect("logged in again");
+    let acme = slug("acme");
+    let gone = holder.unwrap(KeyName { tenant: &acme, version: 1 }, b"", &[0; 64]).map(drop).expect_err("destroyed");
+    assert!(gone.to_string().contains("holds no key"), "{gone}");
+    drop(holder);
 
     // Another vault's keys in the same token do not open this store, and neither does the file that never held its keys.
     let other = HsmConfig { label: "another-vault".to_owned(), ..config() };
@@ -228,7 +241,8 @@ fn with_session(act: impl FnOnce(&cryptoki::session::Session)) {
     // "Already initialized" is as good.
     let _ = module.initialize(CInitializeArgs::OsThreads);
     let slots = module.get_slots_with_initialized_token().expect("listed");
-    let is_volar = |slot: &cryptoki::slot::Slot| module.get_token_info(*slot).is_ok_and(|token| token.label() == "volar");
+    let is_volar =
+        |slot: &cryptoki::slot::Slot| module.get_token_info(*slot).is_ok_and(|token| token.label() == "volar");
     let slot = slots.into_iter().find(is_volar).expect("the token");
     let session = module.open_rw_session(slot).expect("a session");
     // Whoever is logged in already is logged in here too.
