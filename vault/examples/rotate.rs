@@ -111,7 +111,7 @@ struct Visitor {
 
 impl Visitor {
     fn new() -> Self {
-        let palm = |position| people::palm(&SystemRandomness, position, 2, 3);
+        let palm = |position| people::palm(&SystemRandomness, position, 1, 1);
         let request = Enroll {
             gallery: members(),
             generation: 1,
@@ -137,7 +137,7 @@ impl Visitor {
             provider: "test".to_owned(),
             customer: "cus_test".to_owned(),
             payment_method: "pm_test".to_owned(),
-            label: enrollment.to_string(),
+            label: "Test account".to_owned(),
         };
         vault.bind_payment(&kiosk, &call(), enrollment, &payment).expect("bound");
         let (subject, sequence) = self.found(vault, enrollment);
@@ -145,7 +145,7 @@ impl Visitor {
         subject
     }
 
-    /// Which event of the feed, near its end, is this enrollment's: its payment is labelled with it.
+    /// Whose an enrollment is, and its event's number.
     fn found(&self, vault: &Vault, enrollment: EnrollmentId) -> (SubjectId, u64) {
         let operator = peer("operator");
         let mut token = String::new();
