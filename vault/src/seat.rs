@@ -91,6 +91,7 @@ impl Seat {
             match opened.map_err(|_| VaultError::Closing)? {
                 Ok(vault) => seat.take(Arc::new(vault)).await,
                 Err(error) => {
+                    tracing::warn!(%error, "the vault stays sealed");
                     seat.set_sealed(Sealed { reason: error.to_string(), secret_wanted: seat.wants_secret() });
                     Err(error)
                 }
@@ -191,7 +192,7 @@ pub(crate) async fn open_or_stay_sealed(seat: &Arc<Seat>, typed: Option<Secret>)
     match seat.unseal(typed).await {
         Err(error) if is_sealed_by(&error) => {
             seat.tell(ServingStatus::NotServing).await;
-            tracing::warn!(reason = %error, "the vault starts sealed; `volarctl vault unseal` opens it");
+            tracing::warn!("the vault starts sealed; `volarctl vault unseal` opens it");
             Ok(())
         }
         ended => ended.map_err(Exit::unavailable),

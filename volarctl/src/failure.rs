@@ -176,7 +176,6 @@ fn advice(reason: &str) -> Option<&'static str> {
             "give a certificate of that role: --certificate and --key, or [checkout] in the configuration"
         }
         "TICKET_ALREADY_CLAIMED" => "the first claim gets its answer again under its own --idempotency-id",
-        "SEALED" => "`volarctl vault unseal` opens it",
         "SECRET_WRONG" => "it was tried once; a token locks after a few wrong ones",
         "TICKET_EXPIRED" => "the person must show their hand again",
         "TICKET_FORGED" | "TICKET_MALFORMED" => "pass the ticket on exactly as the gate printed it",

@@ -216,3 +216,35 @@ fn example_run(world: &World, arguments: &[&str]) -> std::process::Child {
         .spawn()
         .expect("cargo builds the example before the tests")
 }
+
+/// The last step is three writes outside the store; here the second and third never came.
+#[test]
+fn a_version_marked_empty_is_destroyed_at_the_next_start() {
+    let world = World::new();
+    let vault = world.open();
+    let subject = world.member(&vault);
+    let path = world.path("keys.tenants");
+    let slot_of_acme = |bytes: &[u8]| {
+        let slots = bytes[4096..].chunks(512);
+        let found = slots.enumerate().find(|(_, slot)| slot[0] != 0 && &slot[14..18] == b"acme");
+        let (number, slot) = found.expect("a slot of acme's");
+        (number, slot.to_vec())
+    };
+    let (number, mut slot) = slot_of_acme(&std::fs::read(&path).expect("readable"));
+    rotated(&vault, 1);
+    drop(vault);
+    slot[0] = 2;
+    let hashed = [(number as u32).to_le_bytes().as_slice(), &slot[..504]].concat();
+    let sum = ring::digest::digest(&ring::digest::SHA256, &hashed);
+    slot[504..].copy_from_slice(&sum.as_ref()[..8]);
+    let mut bytes = std::fs::read(&path).expect("readable");
+    bytes[4096 + number * 512..][..512].copy_from_slice(&slot);
+    std::fs::write(&path, &bytes).expect("writable");
+
+    let vault = world.open();
+    let versions = vault.keys(&operator(), false).expect("readable").versions;
+    assert_eq!(versions.iter().map(|version| version.version).collect::<Vec<_>>(), [2]);
+    nowhere(&world, &[slot[144..300].to_vec()]);
+    let ticket = world.sealed(&vault, subject, Purpose::Admission);
+    vault.claim(&checkout(), &world.call(0), &ticket).expect("everything opens");
+}
