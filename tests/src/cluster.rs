@@ -124,7 +124,15 @@ fn start(folder: &Path, device: &str, listen: SocketAddr) -> (Process, SocketAdd
     let config = folder.join(device).with_extension("toml");
     let arguments = vec!["--config".into(), config.into(), "--announce".into(), announce.clone().into()];
     let log = folder.join("logs").join(device).with_extension("log");
-    let start = Start { name: device, binaries: binaries(), program: "volar-matcher", arguments, log, output: false };
+    let start = Start {
+        name: device,
+        binaries: binaries(),
+        program: "volar-matcher",
+        arguments,
+        log,
+        output: false,
+        environment: Vec::new(),
+    };
     let (mut process, _) = Process::start(start).expect("the matcher starts");
     let address: SocketAddr = process
         .wait_until(|| fs::read_to_string(&announce).ok()?.trim().parse().ok())

@@ -51,10 +51,16 @@ async fn another_key_file_is_named_and_the_right_one_opens_everything() {
     // Moved, not removed: a key file that others could read would be refused for that.
     let aside = key.with_extension("aside");
     fs::rename(&key, &aside).expect("movable");
-    let said = refusal(&mut system);
-    assert!(said.contains("vault.key"), "{said}");
+    // Without any it is sealed, says so, and opens when the key file is back.
+    system.deployment.start_vault().expect("the vault starts sealed");
+    let operator = system.deployment.operator();
+    let sealed = operator.run(&["vault", "status"]).expect("answered");
+    assert!(sealed["sealed"] == true && sealed["reason"].to_string().contains("vault.key"), "{sealed}");
+    assert_eq!(operator.try_run(&["subject", "list"]).expect("answered").reason(), "SEALED");
     fs::rename(&aside, &key).expect("movable");
     fs::write(&key, kept).expect("writable");
+    assert_eq!(operator.run(&["vault", "unseal"]).expect("opened")["sealed"], false);
+    system.deployment.vault_process().expect("running").stop();
     serves_everyone(&mut system).await;
 }
 

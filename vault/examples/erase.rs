@@ -53,7 +53,7 @@ fn open(folder: &Path, moments: &Moments) -> Result<Vault, Failure> {
     let parts = Parts {
         store: Box::new(Deadly(opened(&folder.join("store"))?, moments.clone())),
         key_table: &folder.join("keys"),
-        holder: &KeyFile::open(&folder.join("vault.key"))?,
+        holder: Arc::new(KeyFile::open(&folder.join("vault.key"))?),
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
     };

@@ -33,14 +33,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (writers, seconds, codes): (u64, u64, usize) = (writers.parse()?, seconds.parse()?, codes.parse()?);
     let mut config: Config = toml::from_str(DEFAULTS)?;
     let folder = Path::new(folder);
-    config.keys.file = folder.join("vault.key");
+    config.keys.file = Some(folder.join("vault.key"));
     config.store.folder = folder.join("store");
     config.store.key_table = folder.join("keys");
     if let Some(url) = arguments.get(4) {
         config.store.engine = Engine::Postgres;
         config.store.postgres = Some(PostgresConfig::at(url));
     }
-    server::init(&config.keys.file)?;
+    server::init(&config, false)?;
     let vault = server::open(&config, config.settings()?)?;
     let peer: Peer = "spiffe://volar/acme/north/kiosk/kiosk-1".parse()?;
     let (total, started) = (AtomicU64::new(0), Instant::now());

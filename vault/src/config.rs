@@ -12,6 +12,7 @@ use volar_service::server::ServerConfig;
 use volar_service::telemetry::TelemetryConfig;
 use volar_service::tls::TlsConfig;
 
+use crate::keys::HsmConfig;
 use crate::parameters::{ANSWER_HOURS, TICKET_SECONDS_MAX};
 use crate::store::PostgresConfig;
 use crate::vault::{DamagedKeys, Settings};
@@ -60,8 +61,12 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {
-    /// The key file.
-    pub file: PathBuf,
+    /// The key file; without one, `hsm` is needed.
+    pub file: Option<PathBuf>,
+    /// File of the passphrase that the key file is under.
+    pub passphrase_file: Option<PathBuf>,
+    /// `[keys.hsm]`: the token that holds the keys instead of a key file.
+    pub hsm: Option<HsmConfig>,
 }
 
 /// `[store]`
@@ -209,6 +214,10 @@ impl Config {
     /// What the vault serves and how.
     pub fn settings(&self) -> Result<Settings, SettingError> {
         let demand = |holds: bool, setting, rule| if holds { Ok(()) } else { Err(SettingError { setting, rule }) };
+        let keys = &self.keys;
+        demand(keys.file.is_some() != keys.hsm.is_some(), "[keys]", "must have either file or [keys.hsm]")?;
+        let passphrase = keys.passphrase_file.is_none() || keys.file.is_some();
+        demand(passphrase, "keys.passphrase_file", "belongs to keys.file; a token has keys.hsm.pin_file")?;
         demand(!self.tenants.is_empty(), "[[tenants]]", "must name at least one tenant")?;
         let ids: BTreeSet<_> = self.tenants.iter().map(|tenant| &tenant.id).collect();
         demand(ids.len() == self.tenants.len(), "[[tenants]]", "must name each tenant once")?;
@@ -260,7 +269,12 @@ impl Config {
 impl Resolve for Config {
     fn resolve(&mut self, folder: &Path) {
         self.tls.resolve(folder);
-        resolve(&mut self.keys.file, folder);
+        let KeysConfig { file, passphrase_file, hsm } = &mut self.keys;
+        let hsm = hsm.as_mut().map(|hsm| (&mut hsm.module, hsm.pin_file.as_mut()));
+        let (module, pin) = hsm.unzip();
+        for path in [file.as_mut(), passphrase_file.as_mut(), module, pin.flatten()].into_iter().flatten() {
+            resolve(path, folder);
+        }
         if !self.store.folder.as_os_str().is_empty() {
             resolve(&mut self.store.folder, folder);
         }

@@ -20,6 +20,7 @@ use crate::error::VaultError;
 use crate::feed::{FeedItem, FeedStart, News, Wanted};
 use crate::format::v1::{self, State};
 use crate::parameters::PALMS_MAX;
+use crate::rotation::{KeysStatus, Use, VersionStatus};
 use crate::vault::{Call, Protection};
 
 type Checked<T> = Result<T, VaultError>;
@@ -344,5 +345,23 @@ fn subject_summary(id: SubjectId, subject: v1::Subject) -> wire::Subject {
         positions: subject.positions.into_iter().map(|hand| position(hand).into()).collect(),
         enrolled_by_device: subject.device.to_string(),
         suspected_duplicate_of: suspected.map(|earlier| earlier.to_string()).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn keys(keys: KeysStatus) -> wire::GetKeysResponse {
+    let used = |used: Use| wire::KeyUse { records: used.records, subject_keys: used.subject_keys };
+    let version = |status: VersionStatus| wire::KeyVersion {
+        version: status.version,
+        made_at_unix_ms: status.made_at.unix_milliseconds(),
+        r#use: status.used.map(used),
+    };
+    wire::GetKeysResponse {
+        holder: keys.holder,
+        versions: keys.versions.into_iter().map(version).collect(),
+        rotation: keys.rotation.map(|rotation| wire::KeyRotation {
+            done: rotation.done,
+            total: rotation.total,
+            stopped: rotation.stopped.unwrap_or_default(),
+        }),
     }
 }

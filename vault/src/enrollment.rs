@@ -62,8 +62,9 @@ impl Vault {
 
         // First what the transaction will refer to: a crash from here to there leaves a key without a subject, which
         // the next start destroys.
-        let key = SubjectKey::generate(SubjectId::random(&*self.randomness), &tenant.keys, &*self.randomness);
-        let slot = self.key_table.store(key.subject, &key.wrap(tenant, &*self.randomness))?;
+        let enrolling = tenant.keys.enrolling();
+        let key = SubjectKey::generate(SubjectId::random(&*self.randomness), &*self.randomness);
+        let slot = self.key_table.store(key.subject, &key.wrap(tenant, &tenant.keys.current(), &*self.randomness))?;
         let probes =
             v1::PendingProbes { probes: request.palms.iter().map(|palm| v1::Probe::of(&palm.probe)).collect() };
         let sealed = key.seal(tenant, b"", &probes, &*self.randomness);
@@ -72,6 +73,7 @@ impl Vault {
             .put_blob(&probes_name(key.subject), &sealed)
             .map_err(VaultError::from)
             .and_then(|()| self.write_enrollment(tenant, peer, call, request, &key, slot.0));
+        drop(enrolling);
 
         let (enrollment, sequence) = match written {
             Ok((enrollment, Some(sequence))) => (enrollment, sequence),

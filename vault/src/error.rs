@@ -5,7 +5,7 @@ use volar_core::template::TemplateError;
 use volar_core::ticket::TicketError;
 
 use crate::format::FormatError;
-use crate::keys::{KeyFileError, KeyId, KeyTableError};
+use crate::keys::{HolderError, HsmError, KeyFileError, KeyId, KeyTableError, RingError, SecretError};
 use crate::store::StoreError;
 
 /// Which rule a call, a file or a record breaks.
@@ -136,12 +136,12 @@ pub enum VaultError {
     EnrollmentNotActive,
     /// The store was made under another key.
     #[error(
-        "wrong key file: the store was made with key {expected}, this is key {found}; set keys.file to the key file that `volar-vault init` made for this store"
+        "wrong key file or token: the store was made with key {expected}, this is key {found}; set [keys] to the key file or token that `volar-vault init` made for this store"
     )]
-    WrongKeyFile {
+    WrongKeyHolder {
         /// Key of the store.
         expected: KeyId,
-        /// Key in the file.
+        /// Key in the file or token.
         found: KeyId,
     },
     /// The key table holds keys, the store is empty.
@@ -181,6 +181,30 @@ pub enum VaultError {
     /// The key file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The vault is being closed; what is under way goes on when it is opened again.
+    #[error("the vault is being closed; the work goes on when it is opened again")]
+    Closing,
+    /// Calls are under way still.
+    #[error("the vault refuses new calls, but some are under way still; its keys are forgotten when they end")]
+    StillBusy,
+    /// The system gives no thread.
+    #[error("the system gives no thread to work in: {error}")]
+    NoThread {
+        /// What it says.
+        error: std::io::Error,
+    },
+    /// The passphrase or PIN.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The token.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+    /// The key holder.
+    #[error(transparent)]
+    Holder(#[from] HolderError),
+    /// The wrapped tenant keys.
+    #[error(transparent)]
+    Ring(#[from] RingError),
     /// The key table.
     #[error(transparent)]
     KeyTable(#[from] KeyTableError),

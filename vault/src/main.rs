@@ -21,11 +21,14 @@ struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Make the key file that the configuration names. One that is there already is kept.
+    /// Make the key file, or the keys in the token, that the configuration names. Those that are there already are kept.
     Init {
         /// The configuration, a TOML file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Ask for a passphrase to put the key file under.
+        #[arg(long)]
+        passphrase: bool,
     },
     /// Move a stopped vault's records to another store: sled to PostgreSQL, or back. Interrupted, it is started anew.
     Migrate {
@@ -48,10 +51,10 @@ fn main() -> ExitCode {
     let arguments: Arguments = cli::parse();
     match arguments.command {
         None => cli::serve(arguments.serve, DEFAULTS, server::run),
-        Some(Command::Init { config }) => cli::report(
-            cli::read::<Config>(&config)
-                .and_then(|config| server::init(&config.keys.file).map(|_| ()).map_err(Exit::unavailable)),
-        ),
+        Some(Command::Init { config, passphrase }) => cli::report(cli::read::<Config>(&config).and_then(|config| {
+            config.settings().map_err(Exit::usage)?;
+            server::init(&config, passphrase).map(|_| ()).map_err(Exit::unavailable)
+        })),
         Some(Command::Migrate { config, to }) => {
             cli::report(cli::read(&config).and_then(|from| cli::read(&to).and_then(|to| moving::run(&from, &to))))
         }

@@ -1,9 +1,8 @@
 //! The process: opens the vault its configuration describes, serves it, and closes it in order.
 
-use std::path::Path;
+use std::io::IsTerminal;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use volar_service::cli::{Context, Exit};
 use volar_service::identity::Role;
 use volar_service::server::Server;
@@ -11,11 +10,11 @@ use volar_service::system::{SystemClock, SystemRandomness};
 
 use crate::config::{Config, Engine};
 use crate::error::VaultError;
-use crate::keys::{KeyFile, KeyFileError};
-use crate::parameters::SWEEP_INTERVAL;
+use crate::keys::{Hsm, HsmError, KeyFile, KeyHolder, Secret};
+use crate::seat::{self, Seat};
 use crate::service::{self, ACCESS};
 use crate::store::{PostgresStore, SledStore, Store, StoreError};
-use crate::vault::{DamagedKeys, Parts, Settings, Vault, blocking};
+use crate::vault::{DamagedKeys, Parts, Settings, Vault};
 
 /// Serves until `context` says to stop.
 pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
@@ -29,31 +28,48 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         )));
     }
     let server = Server::bind(&config.server, &config.tls, ACCESS).await.map_err(Exit::unavailable)?;
-    let opened = tokio::task::spawn_blocking(move || open(&config, settings)).await.map_err(Exit::internal)?;
-    let vault = Arc::new(opened.map_err(Exit::unavailable)?);
-    let health = server.health();
-    for name in service::NAMES.into_iter().chain([""]) {
-        health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
-    }
+    let typed = ask_at_terminal(&config).map_err(Exit::unavailable)?;
+    let seat = Arc::new(Seat::new(config, settings, server.health(), context.shutdown.clone()));
+    seat::open_or_stay_sealed(&seat, typed).await?;
     context.announce(server.address()).map_err(Exit::unavailable)?;
-    let sweeper = tokio::spawn(sweep(vault.clone(), context.shutdown.clone()));
-    let routes = service::routes(&vault, &context.shutdown);
-    let served = server.serve(routes, context.shutdown.clone()).await;
+    let served = server.serve(service::seated_routes(&seat), context.shutdown.clone()).await;
     context.shutdown.cancel();
-    // A panic in the sweeper was reported when it happened.
-    let _ = sweeper.await;
-    let settled = blocking(&vault, Vault::settle).await;
+    let stopped = seat.stop().await;
     served.map_err(Exit::internal)?;
-    settled.map_err(Exit::internal)
+    stopped.map_err(Exit::internal)
+}
+
+/// The passphrase or PIN, from whoever started the vault at a terminal, if the configuration names no file of it.
+fn ask_at_terminal(config: &Config) -> Result<Option<Secret>, VaultError> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let question = match (&config.keys.hsm, &config.keys.file) {
+        (Some(hsm), _) if hsm.pin_file.is_none() => "the token's user PIN: ",
+        (None, Some(file)) if config.keys.passphrase_file.is_none() && KeyFile::is_protected(file).unwrap_or(false) => {
+            "the passphrase of the vault's key file: "
+        }
+        _ => return Ok(None),
+    };
+    Secret::prompt(question).map(Some).map_err(VaultError::from)
 }
 
 /// Opens the vault that `config` describes.
 pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
-    let holder = KeyFile::open(&config.keys.file)?;
+    open_with_secret(config, settings, None)
+}
+
+/// The same with a passphrase or PIN that somebody typed.
+pub(crate) fn open_with_secret(
+    config: &Config,
+    settings: Settings,
+    typed: Option<Secret>,
+) -> Result<Vault, VaultError> {
+    let holder = holder(config, typed)?;
     let parts = Parts {
         store: open_store(config)?,
         key_table: &config.store.key_table,
-        holder: &holder,
+        holder,
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
     };
@@ -75,37 +91,57 @@ pub fn open_store(config: &Config) -> Result<Box<dyn Store>, StoreError> {
     }
 }
 
-/// Makes the key file of a new vault. A sound one that is there already stays as it is; returns whether one was made.
-pub fn init(key_file: &Path) -> Result<bool, KeyFileError> {
-    match KeyFile::create(key_file, &SystemRandomness) {
-        Ok(_) => Ok(true),
-        Err(KeyFileError::Exists { .. }) => KeyFile::open(key_file).map(|_| false),
-        Err(error) => Err(error),
+/// Who holds the keys that `config` names, opened with `typed` or, without it, with the file that it names.
+fn holder(config: &Config, typed: Option<Secret>) -> Result<Arc<dyn KeyHolder>, VaultError> {
+    let secret = |file: &Option<std::path::PathBuf>| match (typed, file) {
+        (Some(typed), _) => Ok(Some(typed)),
+        (None, Some(path)) => Secret::read(path).map(Some),
+        (None, None) => Ok(None),
+    };
+    if let Some(hsm) = &config.keys.hsm {
+        let pin = secret(&hsm.pin_file)?.ok_or(HsmError::PinNeeded)?;
+        return Ok(Arc::new(Hsm::open(hsm, &pin)?));
     }
+    let path = key_file(config)?;
+    let passphrase = if KeyFile::is_protected(path)? { secret(&config.keys.passphrase_file)? } else { None };
+    Ok(Arc::new(KeyFile::open_with(path, passphrase.as_ref())?))
+}
+
+fn key_file(config: &Config) -> Result<&std::path::PathBuf, VaultError> {
+    config.keys.file.as_ref().ok_or_else(|| VaultError::field("[keys]", "must have either file or [keys.hsm]"))
+}
+
+/// Makes the keys of a new vault: its key file, under a passphrase if `passphrase` says so or the configuration names a
+/// file of one; or its keys in the token. Sound ones that are there already stay; returns whether any were made.
+pub fn init(config: &Config, passphrase: bool) -> Result<bool, VaultError> {
+    if let Some(hsm) = &config.keys.hsm {
+        let pin = match &hsm.pin_file {
+            Some(path) => Secret::read(path)?,
+            None => Secret::prompt("the token's user PIN: ")?,
+        };
+        let tenants: Vec<_> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
+        return Ok(Hsm::create(hsm, &pin, &tenants, &SystemRandomness)?);
+    }
+    let path = key_file(config)?;
+    if path.exists() {
+        // Read as far as it can be without its passphrase.
+        return Ok(KeyFile::is_protected(path).map(|_| false)?);
+    }
+    match &config.keys.passphrase_file {
+        Some(file) => KeyFile::create_protected(path, &Secret::read(file)?, &SystemRandomness)?,
+        None if passphrase => {
+            let typed = Secret::prompt_twice("a passphrase for the vault's key file: ")?;
+            KeyFile::create_protected(path, &typed, &SystemRandomness)?
+        }
+        None => KeyFile::create(path, &SystemRandomness)?,
+    };
+    Ok(true)
 }
 
 /// Opens the vault once, erasing the persons whose keys are damaged for good.
 pub fn erase_damaged(config: &Config) -> Result<(), Exit> {
     let settings = Settings { damaged_keys: DamagedKeys::Erase, ..config.settings().map_err(Exit::usage)? };
-    let vault = open(config, settings).map_err(Exit::unavailable)?;
+    let typed = ask_at_terminal(config).map_err(Exit::unavailable)?;
+    let vault = open_with_secret(config, settings, typed).map_err(Exit::unavailable)?;
     vault.settle().map_err(Exit::unavailable)
-}
-
-async fn sweep(vault: Arc<Vault>, shutdown: CancellationToken) {
-    let mut tick = tokio::time::interval(SWEEP_INTERVAL);
-    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-        if let Err(error) = blocking(&vault, Vault::measure).await {
-            tracing::error!(%error, "gauges cannot be read now");
-        }
-        match blocking(&vault, Vault::sweep).await {
-            Ok(0) => {}
-            Ok(erased) => tracing::info!(erased, "abandoned enrollments erased"),
-            Err(error) => tracing::error!(%error, "abandoned enrollments cannot be erased now"),
-        }
-        match blocking(&vault, Vault::forget_old).await {
-            Ok(0) => {}
-            Ok(forgotten) => tracing::debug!(forgotten, "answers and claims whose time was over are forgotten"),
-            Err(error) => tracing::error!(%error, "records whose time is over cannot be removed now"),
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, Answer};
 use crate::format::{self, Binding, FormatError, Record};
-use crate::keys::{KeyHolder, KeyTable, TenantKeys};
+use crate::keys::{KeyHolder, KeyTable, Keyring, Ring};
 use crate::parameters::ERASURES_AT_ONCE;
+use crate::rotation::Rotation;
 use crate::rows::{self, Method};
 use crate::store::{Rows, Store, Table, Transaction};
 
@@ -30,6 +32,8 @@ pub(crate) use subject_key::SubjectKey;
 pub struct Vault {
     pub(crate) store: Box<dyn Store>,
     pub(crate) key_table: KeyTable,
+    pub(crate) holder: Arc<dyn KeyHolder>,
+    pub(crate) ring: Ring,
     pub(crate) tenants: BTreeMap<TenantId, Tenant>,
     pub(crate) followers: Followers,
     pub(crate) clock: Arc<dyn Clock>,
@@ -39,6 +43,9 @@ pub struct Vault {
     /// One erasure of a person at a time destroys their key and gives its slot back: a slot given back twice would be two
     /// people's. Different people share a lock by chance.
     pub(crate) erasing: [Mutex<()>; ERASURES_AT_ONCE],
+    /// One rotation at a time makes a version: two would make the same one.
+    pub(crate) beginning_rotation: Mutex<()>,
+    pub(crate) closing: AtomicBool,
 }
 
 /// What a vault is opened from.
@@ -47,8 +54,8 @@ pub struct Parts<'a> {
     pub store: Box<dyn Store>,
     /// Where subject keys lie.
     pub key_table: &'a Path,
-    /// Who holds the long-term key.
-    pub holder: &'a dyn KeyHolder,
+    /// Who holds what tenant keys are wrapped under.
+    pub holder: Arc<dyn KeyHolder>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes keys, nonces and ids.
@@ -88,8 +95,9 @@ pub enum DamagedKeys {
 /// One tenant's keys and galleries.
 pub(crate) struct Tenant {
     pub(crate) id: TenantId,
-    pub(crate) keys: TenantKeys,
+    pub(crate) keys: Keyring,
     pub(crate) galleries: BTreeMap<GalleryId, Gallery>,
+    pub(crate) rotation: Rotation,
 }
 
 /// One gallery as it stands in memory.
@@ -140,6 +148,15 @@ impl Vault {
         Ok(self.store.settle()?)
     }
 
+    /// Has work in the background end soon, so that the vault can be closed.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
     /// Bytes that the store's rows take up.
     pub fn store_bytes(&self) -> u64 {
         self.store.size_bytes()
@@ -161,7 +178,8 @@ impl Vault {
         key: &[u8],
         record: &R,
     ) -> Result<(), VaultError> {
-        let sealed = format::seal(record, &tenant.keys.records, tenant.binding(key), &*self.randomness);
+        let keys = tenant.keys.current();
+        let sealed = format::seal(record, &keys.records, tenant.binding(key, keys.version), &*self.randomness);
         Ok(transaction.put(table, key, &sealed)?)
     }
 
@@ -247,17 +265,25 @@ impl Tenant {
 
     /// A record that is about nobody, from its row.
     pub(crate) fn open<R: Record>(&self, key: &[u8], sealed: &[u8]) -> Result<R, FormatError> {
-        format::open(sealed, &self.keys.records, self.binding(key))
+        let version = format::key_version(sealed).ok_or(FormatError::Short { kind: R::KIND, found: sealed.len() })?;
+        let keys = self.keys.of(version).ok_or(FormatError::Forged { kind: R::KIND })?;
+        format::open(sealed, &keys.records, self.binding(key, version))
     }
 
     /// A record that is about nobody; its id is its row's key.
     pub(crate) fn record<R: Record>(&self, rows: &dyn Rows, table: Table, key: &[u8]) -> Result<Option<R>, VaultError> {
         let Some(sealed) = rows.read(table, key)? else { return Ok(None) };
+        if format::key_version(&sealed).is_some_and(|version| self.keys.of(version).is_none())
+            && let Some(sealed) = rows.read(table, key)?
+        {
+            // A rotation sealed it anew since it was read, and then let go of the old version.
+            return Ok(Some(self.open(key, &sealed)?));
+        }
         Ok(Some(self.open(key, &sealed)?))
     }
 
-    fn binding<'a>(&'a self, id: &'a [u8]) -> Binding<'a> {
-        Binding { tenant: &self.id, subject: None, id, key_version: self.keys.version }
+    pub(crate) fn binding<'a>(&'a self, id: &'a [u8], key_version: u32) -> Binding<'a> {
+        Binding { tenant: &self.id, subject: None, id, key_version }
     }
 }
 

@@ -42,6 +42,12 @@ pub enum Command {
     Review(ReviewCommand),
     /// Claim an admission ticket as a checkout backend would: prints whom to charge. Certificate role: checkout.
     Claim(ClaimArguments),
+    /// Show and renew the tenant's keys. Certificate role: operator.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Unseal the vault after a start without its key, or seal it. Certificate role: operator.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Ask vault and matcher how they are. Certificate role: operator.
     Status,
     /// Print a configuration file with every setting and its meaning.
@@ -142,6 +148,32 @@ pub enum ReviewCommand {
         #[arg(long, value_name = "UUID")]
         idempotency_id: Option<IdempotencyId>,
     },
+}
+
+/// `volarctl keys …`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Show where the keys are, their versions, and how much lies under each.
+    Status,
+    /// Make a new version, put everything under it and destroy the old one, while the vault serves. Ctrl-C stops only the
+    /// watching: the vault goes on, also after a restart, and the same command joins it again.
+    Rotate,
+}
+
+/// `volarctl vault …`.
+#[derive(Debug, Subcommand)]
+pub enum VaultCommand {
+    /// Say whether it is sealed, and why.
+    Status,
+    /// Open it with the passphrase of its key file or the PIN of its token. A wrong one is tried once: tokens lock.
+    Unseal {
+        /// Read it from this file (mode 0600) or descriptor (/dev/fd/N). [default: the vault's own file if its
+        /// configuration names one, or the terminal]
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// Have it forget every key and refuse everything until it is unsealed.
+    Seal,
 }
 
 /// `volarctl claim …`.

@@ -72,6 +72,14 @@ pub enum Failure {
         /// The request's idempotency id, if it changes something.
         repeat: Option<IdempotencyId>,
     },
+    /// The file of a passphrase or PIN cannot be used.
+    #[error("cannot use the passphrase or PIN in {}: {error}", path.display())]
+    Secret {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        error: std::io::Error,
+    },
     /// There is no such subject, or it is erased.
     #[error("no subject {subject} that is not erased; `volarctl subject list` shows who is enrolled")]
     SubjectUnknown {
@@ -98,6 +106,9 @@ impl Failure {
         let named = Fault::reason_of(status);
         let reason = || named.clone().unwrap_or_else(|| format!("{:?}", status.code()).to_uppercase());
         match status.code() {
+            Code::Unavailable if named.as_deref() == Some("SEALED") => {
+                Self::Refused { server: name, reason: reason(), message }
+            }
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
                 Self::Unreachable { server: name, url, message, repeat }
             }
@@ -112,7 +123,13 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Certificate(CertificateError::Unwritable { .. }) | Self::Unreachable { .. } => EXIT_UNAVAILABLE,
-            Self::Config(_) | Self::Certificate(_) | Self::Tls(_) | Self::Missing { .. } | Self::NoTicket => EXIT_USAGE,
+            Self::Refused { reason, .. } if reason == "SEALED" => EXIT_UNAVAILABLE,
+            Self::Config(_)
+            | Self::Certificate(_)
+            | Self::Tls(_)
+            | Self::Missing { .. }
+            | Self::NoTicket
+            | Self::Secret { .. } => EXIT_USAGE,
             Self::Refused { .. } | Self::SubjectUnknown { .. } | Self::NotConfirmed => EXIT_REFUSED,
             Self::Failed { .. } | Self::System(_) => EXIT_INTERNAL,
         }
@@ -127,6 +144,7 @@ impl Failure {
             Self::Tls(_) => "OWN_CERTIFICATE_UNUSABLE",
             Self::Missing { .. } => "OPTION_MISSING",
             Self::NoTicket => "NO_TICKET",
+            Self::Secret { .. } => "SECRET_UNUSABLE",
             Self::NotConfirmed => "NOT_CONFIRMED",
             Self::Unreachable { .. } => "NOT_REACHED",
             Self::Refused { reason, .. } | Self::Failed { reason, .. } => reason,
@@ -158,6 +176,7 @@ fn advice(reason: &str) -> Option<&'static str> {
             "give a certificate of that role: --certificate and --key, or [checkout] in the configuration"
         }
         "TICKET_ALREADY_CLAIMED" => "the first claim gets its answer again under its own --idempotency-id",
+        "SECRET_WRONG" => "it was tried once; a token locks after a few wrong ones",
         "TICKET_EXPIRED" => "the person must show their hand again",
         "TICKET_FORGED" | "TICKET_MALFORMED" => "pass the ticket on exactly as the gate printed it",
         "IDEMPOTENCY_CONFLICT" => "that id belongs to another request: leave --idempotency-id out",

@@ -11,7 +11,7 @@ use crate::arguments::{Arguments, Command};
 use crate::connection::{As, Connection, DEFAULTS};
 use crate::failure::Failure;
 use crate::report::Report;
-use crate::{certificate_command, claim_command, status_command, subject_command};
+use crate::{certificate_command, claim_command, keys_command, seal_command, status_command, subject_command};
 
 /// Carries out the command and prints its result on standard output, or why there is none: on standard error, and
 /// with `--json` on standard output too.
@@ -56,6 +56,8 @@ async fn call(
             subject_command::review(command, &connection.vault(As::Operator)?, randomness).await
         }
         Command::Claim(claim) => claim_command::run(claim, &connection.vault(As::Checkout)?, randomness).await,
+        Command::Keys(command) => keys_command::run(command, &connection.vault(As::Operator)?).await,
+        Command::Vault(command) => seal_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Status => Ok(status_command::run(&connection.vault(As::Operator)?, &connection.matcher()?).await),
         Command::Certificate(_) | Command::Config => unreachable!("carried out without a server"),
     }

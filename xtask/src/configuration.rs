@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::token::Token;
+
 /// Whose the demonstration is, and where it stands.
 pub const TENANT: &str = "acme";
 /// Its one site.
@@ -61,12 +63,14 @@ pub struct Settings {
     pub ports: Ports,
     /// More lines for a configuration: the file's name without its extension, and TOML to append.
     pub extra: Vec<(&'static str, String)>,
+    /// Holds the vault's keys; without one, a key file does.
+    pub token: Option<Token>,
 }
 
 impl Settings {
     /// With nothing extra.
     pub fn new(sensors: Sensors, ports: Ports) -> Self {
-        Self { sensors, ports, extra: Vec::new() }
+        Self { sensors, ports, extra: Vec::new(), token: None }
     }
 }
 
@@ -98,7 +102,10 @@ pub fn text(name: &str, settings: &Settings, addresses: &Addresses, lane: u32) -
     let servers = format!("[vault]\nurl = \"https://{vault}\"\n\n[matcher]\nurl = \"https://{matcher}\"\n");
     let head = format!("gallery = \"{GALLERY}\"\n");
     let body = match name {
-        "vault" => format!("{VAULT}\n[server]\nlisten = \"{vault}\"\n\n{}", tls("vault-1")),
+        "vault" => {
+            let keys = settings.token.as_ref().map_or_else(|| KEY_FILE.to_owned(), Token::configuration);
+            format!("{keys}\n{VAULT}\n[server]\nlisten = \"{vault}\"\n\n{}", tls("vault-1"))
+        }
         "matcher" => format!(
             "vault = \"https://{vault}\"\ngalleries = [\"{GALLERY}\"]\n\n[server]\nlisten = \"{matcher}\"\n\n{}",
             tls("matcher-1")
@@ -125,11 +132,10 @@ pub fn text(name: &str, settings: &Settings, addresses: &Addresses, lane: u32) -
     text
 }
 
+const KEY_FILE: &str = "[keys]\nfile = \"keys/vault.key\"\n";
+
 /// The vault's own files, and whom it serves.
 const VAULT: &str = "\
-[keys]
-file = \"keys/vault.key\"
-
 [store]
 folder = \"store\"
 key_table = \"keys/subjects.table\"
@@ -155,7 +161,7 @@ fn tls(device: &str) -> String {
 }
 
 /// A path as a TOML string.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -14,10 +14,14 @@ use anyhow::Context;
 use crate::configuration::{Ports, Sensors, Settings};
 use crate::deployment::Deployment;
 use crate::packages::{self, Purpose};
+use crate::token::Token;
 use crate::{signals, workspace};
 
 /// Where the demonstration keeps its state unless told otherwise, below the clone's top folder.
 const STATE_FOLDER: &str = ".volar";
+
+/// The same with the vault's keys in a token.
+const HSM_STATE_FOLDER: &str = ".volar/hsm";
 
 /// `cargo xtask demo`.
 #[derive(clap::Args)]
@@ -30,6 +34,9 @@ pub struct Arguments {
     /// first three of each palm enrol, the rest walk in.
     #[arg(long, value_name = "DIR")]
     frames: Option<PathBuf>,
+    /// Keep the vault's keys in a PKCS#11 token, SoftHSM, instead of a key file.
+    #[arg(long, conflicts_with = "frames")]
+    hsm: bool,
     /// The sensor that took the frames delivers mirror images.
     #[arg(long, requires = "frames")]
     mirrored: bool,
@@ -51,10 +58,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Faults in what was asked show before minutes of building.
     let frames = arguments.frames.as_deref().map(names::read).transpose()?;
-    let state = arguments.state.clone().unwrap_or_else(|| workspace::root().join(STATE_FOLDER));
+    // A store is made under the key file or under the token, so each has a folder of its own.
+    let usual = if arguments.hsm { HSM_STATE_FOLDER } else { STATE_FOLDER };
+    let state = arguments.state.clone().unwrap_or_else(|| workspace::root().join(usual));
     let state = std::path::absolute(&state).context("the state folder's path cannot be used")?;
     if !arguments.no_build {
-        packages::install(Purpose::Run)?;
+        packages::install(if arguments.hsm { Purpose::RunWithToken } else { Purpose::Run })?;
         workspace::build()?;
     }
     if let Some(frames) = frames {
@@ -65,10 +74,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let ports = if arguments.auto { Ports::Free } else { Ports::Usual };
     println!("Starting vault, matcher, kiosk and gate over mutual TLS; state in {}", state.display());
-    let mut deployment = Deployment::prepare(&state, Settings::new(Sensors::simulated(25), ports))?;
+    let mut settings = Settings::new(Sensors::simulated(25), ports);
+    if arguments.hsm {
+        settings.token = Some(Token::prepare(&state.join("token"))?);
+    }
+    let mut deployment = Deployment::prepare(&state, settings)?;
     deployment.start_all()?;
     if arguments.auto {
-        let report = story::tell(&mut deployment)?;
+        let report = story::tell(&mut deployment, arguments.hsm)?;
         report.print();
         write_json(arguments.json.as_deref(), &report)?;
         return Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });

@@ -16,6 +16,7 @@ use crate::gate::{Gate, Lines};
 use crate::kiosk::Kiosk;
 use crate::operator::{Operator, volarctl};
 use crate::process::{Process, Start};
+use crate::token::Token;
 use crate::workspace::binaries;
 
 /// After this many failures in a row on a lane, the next visitor takes another: the fifth would lock it.
@@ -212,11 +213,12 @@ impl Deployment {
         Ok(())
     }
 
-    /// Has the vault make its key file; one that is there is kept.
+    /// Has the vault make its key file, or its keys in the token; those that are there are kept.
     fn make_key(&self) -> anyhow::Result<()> {
         self.write("vault")?;
         let config = self.folder.join("vault.toml");
-        let made = Command::new(binaries().join("volar-vault")).args(["init", "--config"]).arg(config).output();
+        let mut command = Command::new(binaries().join("volar-vault"));
+        let made = command.args(["init", "--config"]).arg(config).envs(self.environment("vault")).output();
         let made = made.context("cannot run volar-vault")?;
         if !made.status.success() {
             bail!("volar-vault cannot make its key: {}", String::from_utf8_lossy(&made.stderr).trim());
@@ -246,7 +248,12 @@ impl Deployment {
             _ => "volar-gate",
         };
         let log = self.folder.join("logs").join(name).with_extension("log");
-        Start { name, binaries: binaries(), program, arguments, log, output }
+        Start { name, binaries: binaries(), program, arguments, log, environment: self.environment(name), output }
+    }
+
+    fn environment(&self, name: &str) -> Vec<(&'static str, OsString)> {
+        let token = self.settings.token.as_ref().filter(|_| name == "vault");
+        token.map(Token::environment).into_iter().collect()
     }
 
     /// Where the process will write its address; nothing is there yet.

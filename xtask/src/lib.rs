@@ -19,4 +19,5 @@ pub mod packages;
 pub mod process;
 pub mod signals;
 pub mod test;
+pub mod token;
 pub mod workspace;

@@ -33,6 +33,9 @@ const BUILD: [Package; 7] = [
     package("libopenblas-dev", "FAISS's linear algebra"),
 ];
 
+/// For a vault whose keys are in a token.
+const TOKEN: [Package; 1] = [program("softhsm2", "softhsm2-util", "a PKCS#11 token in software, for the vault's keys")];
+
 /// For the tests, which drive the kiosk's page in a real browser.
 const BROWSER: [Package; 3] = [
     program("chromium", "chromium", "shows the kiosk's page to the tests"),
@@ -50,6 +53,8 @@ pub enum Purpose {
     Run,
     /// The vault's benchmark.
     Vault,
+    /// The demonstration with the vault's keys in a token.
+    RunWithToken,
     /// The tests.
     Test,
 }
@@ -59,7 +64,8 @@ pub fn install(purpose: Purpose) -> anyhow::Result<()> {
     let wanted: Vec<&Package> = match purpose {
         Purpose::Run => BUILD.iter().collect(),
         Purpose::Vault => BUILD.iter().chain(&DATABASE).collect(),
-        Purpose::Test => BUILD.iter().chain(&BROWSER).chain(&DATABASE).collect(),
+        Purpose::RunWithToken => BUILD.iter().chain(&TOKEN).collect(),
+        Purpose::Test => BUILD.iter().chain(&TOKEN).chain(&BROWSER).chain(&DATABASE).collect(),
     };
     if !has_program("apt-get") || !has_program("dpkg-query") {
         tell_others(&wanted);
@@ -120,7 +126,7 @@ mod tests {
 
     #[test]
     fn packages_are_named_once_and_say_why() {
-        let all = || BUILD.iter().chain(&BROWSER).chain(&DATABASE);
+        let all = || BUILD.iter().chain(&TOKEN).chain(&BROWSER).chain(&DATABASE);
         let mut names: Vec<&str> = all().map(|package| package.name).collect();
         assert!(all().all(|package| !package.why.is_empty()));
         names.sort_unstable();

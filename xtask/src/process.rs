@@ -38,6 +38,8 @@ pub struct Start<'a> {
     pub arguments: Vec<std::ffi::OsString>,
     /// Where standard error is appended.
     pub log: PathBuf,
+    /// What it has in its environment besides this process's.
+    pub environment: Vec<(&'static str, std::ffi::OsString)>,
     /// Whether standard output is wanted; it goes to the log otherwise.
     pub output: bool,
 }
@@ -54,7 +56,7 @@ impl Process {
         let log = File::options().create(true).append(true).open(&start.log);
         let log = log.with_context(|| format!("cannot write {}", start.log.display()))?;
         let mut command = crate::guard::command(start.binaries, &program);
-        command.args(&start.arguments).stdin(Stdio::null()).process_group(0);
+        command.args(&start.arguments).envs(start.environment).stdin(Stdio::null()).process_group(0);
         command.stdout(if start.output { Stdio::piped() } else { Stdio::from(log.try_clone()?) });
         command.stderr(Stdio::from(log));
         let mut child = spawn(command).with_context(|| format!("cannot start {}", start.name))?;

@@ -60,7 +60,7 @@ impl Load {
         let parts = Parts {
             store,
             key_table: &place.path("keys"),
-            holder: &KeyFile::open(&key).expect("just made"),
+            holder: Arc::new(KeyFile::open(&key).expect("just made")),
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
         };

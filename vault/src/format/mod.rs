@@ -140,6 +140,31 @@ pub fn open<R: Record>(sealed: &[u8], key: &Key, binding: Binding<'_>) -> Result
     postcard::from_bytes(&plain).map_err(|_| FormatError::Undecodable { kind })
 }
 
+/// The version of the long-term key that sealed bytes say they are under; `None` if they are too short to be a record.
+pub(crate) fn key_version(sealed: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(sealed.get(1..5)?.try_into().ok()?))
+}
+
+/// The same record under another key, of any schema version: it is not decoded.
+pub(crate) fn reseal(
+    sealed: &[u8],
+    kind: Kind,
+    (from, old): (&Key, Binding<'_>),
+    (to, new): (&Key, Binding<'_>),
+    randomness: &dyn Randomness,
+) -> Result<Vec<u8>, FormatError> {
+    if sealed.len() < HEADER + 16 {
+        return Err(FormatError::Short { kind, found: sealed.len() });
+    }
+    let schema = sealed[0];
+    let nonce = sealed[5..HEADER].try_into().expect("twelve bytes");
+    let plain = decrypt(from, nonce, &associated_data(schema, kind, &old), &sealed[HEADER..]);
+    let plain = plain.ok_or(FormatError::Forged { kind })?;
+    let nonce: [u8; NONCE] = randomness.bytes();
+    let text = encrypt(to, nonce, &associated_data(schema, kind, &new), &plain);
+    Ok([&[schema], new.key_version.to_be_bytes().as_slice(), &nonce, &text].concat())
+}
+
 /// AES-256-GCM. The nonce is random: a key seals far fewer than the 2^32 messages of NIST SP 800-38D, section 8.3.
 pub(crate) fn encrypt(key: &Key, nonce: [u8; NONCE], aad: &[u8], plain: &[u8]) -> Vec<u8> {
     Aes256Gcm::new(key.expose().into())

@@ -1,25 +1,39 @@
 //! Long-term keys: who holds them, and where each subject's own key lies.
 //!
 //! ```text
-//! key holder (key file) --HKDF--> one key for each tenant and purpose
-//!                                     | wraps
-//!                                     v
+//! key holder (key file, or PKCS#11 token)
+//!     | wraps
+//!     v
+//! tenant keys: one slot a tenant and version, overwritten when the version is left   --HKDF--> one key a purpose
+//!                                                                                       | wraps
+//!                                                                                       v
 //! key table: one slot a subject, overwritten to erase
 //! ```
 
 mod file;
+mod hsm;
 mod layout;
+mod passphrase;
+mod ring;
+mod secret;
 mod table;
 mod tenant;
 
 use std::fmt;
 
+use volar_core::id::TenantId;
+use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
+use zeroize::Zeroizing;
 
 pub use file::{KeyFile, KeyFileError};
+pub use hsm::{Hsm, HsmConfig, HsmError};
 pub(crate) use layout::{WRAPPED, WrappedKey};
+pub use ring::{Ring, RingError};
+pub use secret::{Secret, SecretError};
 pub(crate) use table::Contents;
 pub use table::{KeyTable, KeyTableError, Slot};
+pub(crate) use tenant::Keyring;
 pub use tenant::TenantKeys;
 
 /// Tells one long-term key from another without telling anything of it.
@@ -53,15 +67,67 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// Holds the vault's long-term key and derives from it. The key itself never leaves, so that a hardware module can
+/// Which of a holder's keys is meant: the one that wraps a tenant's keys of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyName<'a> {
+    /// Whose.
+    pub tenant: &'a TenantId,
+    /// Of which version, from 1.
+    pub version: u32,
+}
+
+/// Holds what every tenant's keys are wrapped under. What it wraps with never leaves it, so that a hardware module can
 /// stand behind this trait.
 pub trait KeyHolder: Send + Sync + 'static {
-    /// Which key this is.
+    /// Which holder this is; a store opens with the one that it was made with.
     fn id(&self) -> KeyId;
 
-    /// The key's version, bound into every record sealed under it.
-    fn version(&self) -> u32;
+    /// Where its keys are, for people.
+    fn place(&self) -> String;
 
-    /// HKDF-SHA-256 of the key for `purpose` and `context`, as [`Key::derive`].
-    fn derive(&self, purpose: &str, context: &[&[u8]]) -> Key;
+    /// Makes the key `name`, where the holder keeps one for each. One that is there already stays.
+    fn make(&self, name: KeyName<'_>) -> Result<(), HolderError>;
+
+    /// Wraps `plain` under the key `name`, bound to `bound`.
+    fn wrap(
+        &self,
+        name: KeyName<'_>,
+        bound: &[u8],
+        plain: &[u8],
+        randomness: &dyn Randomness,
+    ) -> Result<Vec<u8>, HolderError>;
+
+    /// What [`KeyHolder::wrap`] wrapped.
+    fn unwrap(&self, name: KeyName<'_>, bound: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, HolderError>;
+
+    /// Destroys the key `name`, where the holder keeps one for each: copies of what it wrapped, backups included, open
+    /// no more. One that is gone already is no error.
+    fn destroy(&self, name: KeyName<'_>) -> Result<(), HolderError>;
+
+    /// A tenant's key as stores had it before keys had versions: derived. `None` where no such store can be.
+    fn early(&self, tenant: &TenantId) -> Option<Key>;
+}
+
+/// Why a holder does not do what is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HolderError {
+    /// Bytes that it did not wrap, or for something else.
+    #[error(
+        "the wrapped key of tenant \"{tenant}\", version {version}, does not open: it was altered, or wrapped by another key holder; restore key table and tenant keys from one backup"
+    )]
+    Forged {
+        /// Whose key.
+        tenant: TenantId,
+        /// Of which version.
+        version: u32,
+    },
+    /// The hardware module.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+}
+
+impl HolderError {
+    pub(crate) fn forged(name: KeyName<'_>) -> Self {
+        Self::Forged { tenant: name.tenant.clone(), version: name.version }
+    }
 }

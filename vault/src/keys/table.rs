@@ -14,7 +14,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use volar_core::id::SubjectId;
 
@@ -37,6 +37,8 @@ pub struct KeyTable {
     path: PathBuf,
     space: Mutex<Space>,
     sync: GroupSync,
+    /// Slots in use are wrapped anew: nobody reads half of one, or wraps anew what is being destroyed.
+    bytes: RwLock<()>,
 }
 
 #[derive(Debug)]
@@ -173,7 +175,7 @@ impl KeyTable {
 
     fn over(file: File, path: &Path, slots: u32, free: BTreeSet<u32>) -> Self {
         let space = Mutex::new(Space { slots, free });
-        Self { file, path: path.to_owned(), space, sync: GroupSync::default() }
+        Self { file, path: path.to_owned(), space, sync: GroupSync::default(), bytes: RwLock::default() }
     }
 
     /// Writes a wrapped key to a free slot; durable when this returns.
@@ -185,6 +187,11 @@ impl KeyTable {
 
     /// Reads the key that `slot` holds for `subject`; `None` if the slot is free, its key destroyed.
     pub(crate) fn load(&self, slot: Slot, subject: SubjectId) -> Result<Option<WrappedKey>, KeyTableError> {
+        let _whole = self.bytes.read().unwrap_or_else(PoisonError::into_inner);
+        self.read(slot, subject)
+    }
+
+    fn read(&self, slot: Slot, subject: SubjectId) -> Result<Option<WrappedKey>, KeyTableError> {
         let mut bytes = [0; SLOT];
         if slot.0 >= self.space().slots {
             let length = self.file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
@@ -197,6 +204,33 @@ impl KeyTable {
             Reading::Used(owner, key) if owner == subject => Ok(Some(key)),
             Reading::Used(..) => Err(KeyTableError::SlotOfAnother { path: self.path.clone(), slot: slot.0 }),
         }
+    }
+
+    /// Overwrites the keys of `slots` with what `again` makes of them, where it makes something; durable when this
+    /// returns. Slots that were destroyed or given to others since are left alone. Returns how many were overwritten.
+    pub(crate) fn rewrap<E: From<KeyTableError>>(
+        &self,
+        slots: &[(Slot, SubjectId)],
+        mut again: impl FnMut(SubjectId, &WrappedKey) -> Result<Option<WrappedKey>, E>,
+    ) -> Result<u64, E> {
+        let mut changed = 0;
+        for &(slot, subject) in slots {
+            let _alone = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
+            let wrapped = match self.read(slot, subject) {
+                Err(KeyTableError::SlotOfAnother { .. }) => None,
+                read => read?,
+            };
+            let Some(wrapped) = wrapped else { continue };
+            if let Some(key) = again(subject, &wrapped)? {
+                let bytes = write_slot(slot.0, subject, &key);
+                self.file.write_all_at(&bytes, offset(slot.0)).map_err(|error| self.io(error))?;
+                changed += 1;
+            }
+        }
+        if changed > 0 {
+            self.synchronize()?;
+        }
+        Ok(changed)
     }
 
     /// Overwrites a slot with zeros; durable when this returns. The slot is not yet given to anyone else.
@@ -228,7 +262,14 @@ impl KeyTable {
     }
 
     fn overwrite(&self, number: u32, slot: &[u8; SLOT]) -> Result<(), KeyTableError> {
-        self.file.write_all_at(slot, offset(number)).map_err(|error| self.io(error))?;
+        {
+            let _alone = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
+            self.file.write_all_at(slot, offset(number)).map_err(|error| self.io(error))?;
+        }
+        self.synchronize()
+    }
+
+    fn synchronize(&self) -> Result<(), KeyTableError> {
         let write = self.sync.wrote();
         // `sync_data` flushes the file's new length too, which it needs to read the slot back.
         self.sync

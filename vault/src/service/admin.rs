@@ -66,4 +66,24 @@ impl AdminService for Admin {
         let state = self.0.decide_review(&peer, call, subject, decision).await.map_err(fault)?;
         Ok(Response::new(wire::DecideReviewResponse { state: convert::state(state).into() }))
     }
+
+    async fn get_keys(
+        &self,
+        request: Request<wire::GetKeysRequest>,
+    ) -> Result<Response<wire::GetKeysResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let count = request.get_ref().count;
+        let keys = blocking(&self.0, move |vault| vault.keys(&peer, count)).await.map_err(fault)?;
+        Ok(Response::new(convert::keys(keys)))
+    }
+
+    async fn rotate_keys(
+        &self,
+        request: Request<wire::RotateKeysRequest>,
+    ) -> Result<Response<wire::RotateKeysResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let (from, vault) = (request.get_ref().from_version, self.0.clone());
+        let keys = blocking(&self.0, move |_| vault.rotate_keys(&peer, from)).await.map_err(fault)?;
+        Ok(Response::new(wire::RotateKeysResponse { keys: Some(convert::keys(keys)) }))
+    }
 }

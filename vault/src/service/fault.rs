@@ -5,7 +5,7 @@ use volar_core::ticket::TicketError;
 use volar_service::fault::Fault;
 
 use crate::error::VaultError;
-use crate::keys::KeyTableError;
+use crate::keys::{HsmError, KeyFileError, KeyTableError};
 use crate::store::StoreError;
 
 /// Code and reason of an error. What concerns the vault's own disk goes to its log, and to the caller without detail.
@@ -38,6 +38,17 @@ pub fn fault(error: VaultError) -> Fault {
         E::TicketOfAnotherDevice => (Code::PermissionDenied, "TICKET_OF_ANOTHER_DEVICE"),
         E::NoPaymentReference => (Code::FailedPrecondition, "NO_PAYMENT_REFERENCE"),
         E::EnrollmentNotActive => (Code::FailedPrecondition, "ENROLLMENT_NOT_ACTIVE"),
+        E::Closing => (Code::Unavailable, "CLOSING"),
+        E::StillBusy => (Code::Unavailable, "STILL_BUSY"),
+        E::Secret(_) => (Code::FailedPrecondition, "SECRET_UNUSABLE"),
+        E::KeyFile(KeyFileError::PassphraseNeeded { .. }) | E::Hsm(HsmError::PinNeeded) => {
+            (Code::FailedPrecondition, "SECRET_NEEDED")
+        }
+        E::KeyFile(KeyFileError::PassphraseWrong { .. }) | E::Hsm(HsmError::PinRefused { .. }) => {
+            (Code::PermissionDenied, "SECRET_WRONG")
+        }
+        E::KeyFile(_) | E::WrongKeyHolder { .. } => (Code::FailedPrecondition, "KEY_HOLDER_UNUSABLE"),
+        E::Holder(_) | E::Hsm(_) => (Code::Unavailable, "KEY_HOLDER_UNAVAILABLE"),
         _ => return internal(&error),
     };
     let fault = Fault::new(code, reason, error.to_string());

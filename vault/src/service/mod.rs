@@ -6,6 +6,7 @@ mod enrollment;
 mod fault;
 mod feed;
 mod protection;
+mod seal;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use enrollment::Enrollment;
 pub use fault::fault;
 pub use feed::Feed;
 pub use protection::Protection;
+pub use seal::{Seal, seated_routes};
 
 /// Who may call what.
 pub const ACCESS: AccessTable = AccessTable::new(&[
@@ -45,6 +47,11 @@ pub const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.AdminService/ListSubjects", &[Role::Operator]),
     ("/volar.v1.AdminService/EraseSubject", &[Role::Operator]),
     ("/volar.v1.AdminService/DecideReview", &[Role::Operator]),
+    ("/volar.v1.AdminService/GetKeys", &[Role::Operator]),
+    ("/volar.v1.AdminService/RotateKeys", &[Role::Operator]),
+    ("/volar.v1.SealService/GetSeal", &[Role::Operator]),
+    ("/volar.v1.SealService/Unseal", &[Role::Operator]),
+    ("/volar.v1.SealService/Seal", &[Role::Operator]),
 ]);
 
 macro_rules! limited {

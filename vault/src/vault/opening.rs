@@ -1,6 +1,7 @@
 //! Opening a vault: is this the right key, the right key table, and did a crash leave anything half done?
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use tokio::sync::watch;
 use volar_core::id::{GalleryId, ModelId, SubjectId, TenantId};
@@ -11,11 +12,13 @@ use super::{DamagedKeys, Gallery, Parts, Settings, Tenant, Vault, probes_name};
 use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, SecretBytes};
-use crate::keys::{Contents, KeyHolder, KeyId, KeyTable, KeyTableError, Slot, TenantKeys};
+use crate::keys::{Contents, KeyId, KeyTable, KeyTableError, Keyring, Ring, RingError, Slot};
 use crate::rows;
 use crate::store::{Store, StoreError, Table};
 
-const FORMAT: u32 = 1;
+/// 1: every tenant's keys are derived from the key file. 2: they lie wrapped beside the key table, in versions.
+const FORMAT: u32 = 2;
+const FORMAT_EARLY: u32 = 1;
 /// Written last when a store is made: one without it holds no vault yet.
 pub(crate) const META_FORMAT: &[u8] = b"format";
 /// In a store whose records were moved to another.
@@ -29,12 +32,14 @@ impl Vault {
     /// Opens a vault, or makes one if store and key table are new. Finishes erasures that a crash interrupted.
     pub fn open(parts: Parts<'_>, settings: Settings) -> Result<Self, VaultError> {
         let Parts { store, key_table, holder, clock, randomness } = parts;
-        let (key_table, contents) = match read_meta(&*store)? {
+        let ring_path = Ring::path_beside(key_table);
+        let (key_table, contents, ring) = match read_meta(&*store)? {
             Some(meta) => {
                 if meta.key_id != holder.id() {
-                    return Err(VaultError::WrongKeyFile { expected: meta.key_id, found: holder.id() });
+                    return Err(VaultError::WrongKeyHolder { expected: meta.key_id, found: holder.id() });
                 }
-                KeyTable::open(key_table, meta.store_id)?
+                let (table, contents) = KeyTable::open(key_table, meta.store_id)?;
+                (table, contents, open_ring(&*store, &ring_path, &meta)?)
             }
             None => {
                 // A table with keys in it is never overwritten: its store may only be mounted elsewhere.
@@ -43,14 +48,17 @@ impl Vault {
                 }
                 let store_id: [u8; 16] = randomness.bytes();
                 let table = KeyTable::create(key_table, store_id, holder.id())?;
+                let ring = Ring::create(&ring_path, store_id, holder.id(), false)?;
                 write_meta(&*store, store_id, holder.id())?;
-                (table, Contents::default())
+                (table, Contents::default(), ring)
             }
         };
         let opened_at = clock.now();
         let mut vault = Self {
             store,
             key_table,
+            holder,
+            ring,
             tenants: Default::default(),
             followers: Followers::default(),
             clock,
@@ -58,24 +66,67 @@ impl Vault {
             settings,
             opened_at,
             erasing: Default::default(),
+            beginning_rotation: Default::default(),
+            closing: Default::default(),
         };
-        vault.open_tenants(holder)?;
+        vault.finish_leaving()?;
+        vault.open_tenants()?;
         vault.finish_erasures()?;
-        let owners = vault.owners(holder)?;
+        let owners = vault.owners()?;
         vault.reconcile(&contents, &owners)?;
         vault.reclaim_blobs(&owners)?;
         Ok(vault)
     }
 
-    fn open_tenants(&mut self, holder: &dyn KeyHolder) -> Result<(), VaultError> {
+    fn open_tenants(&mut self) -> Result<(), VaultError> {
         for (id, galleries) in self.settings.tenants.clone() {
-            let keys = TenantKeys::derive(holder, &id);
-            let mut tenant = Tenant { id: id.clone(), keys, galleries: Default::default() };
+            let keys = self.open_keys(&id)?;
+            let mut tenant =
+                Tenant { id: id.clone(), keys, galleries: Default::default(), rotation: Default::default() };
             for (gallery, model) in galleries {
                 let opened = self.open_gallery(&tenant, &gallery, &model)?;
                 tenant.galleries.insert(gallery, opened);
             }
             self.tenants.insert(id, tenant);
+        }
+        Ok(())
+    }
+
+    /// A configured tenant's keys, made if it is new.
+    fn open_keys(&self, tenant: &TenantId) -> Result<Keyring, VaultError> {
+        if let Some(keys) = Keyring::open(&*self.holder, &self.ring.of(tenant))? {
+            return Ok(keys);
+        }
+        let early = self.ring.early();
+        if !early && self.has_records(tenant)? {
+            return Err(RingError::TenantMissing { path: self.ring.path().to_owned(), tenant: tenant.clone() }.into());
+        }
+        let (keys, entry) = Keyring::first(&*self.holder, tenant, early, self.clock.now(), &*self.randomness)?;
+        self.ring.put(entry)?;
+        Ok(keys)
+    }
+
+    /// The keys of a tenant that may not be configured any more.
+    fn known_keys(&self, tenant: &TenantId) -> Result<Keyring, VaultError> {
+        let keys = match Keyring::open(&*self.holder, &self.ring.of(tenant))? {
+            None if self.ring.early() => Keyring::early(&*self.holder, tenant),
+            keys => keys,
+        };
+        let missing = || RingError::TenantMissing { path: self.ring.path().to_owned(), tenant: tenant.clone() };
+        Ok(keys.ok_or_else(missing)?)
+    }
+
+    fn has_records(&self, tenant: &TenantId) -> Result<bool, VaultError> {
+        Ok(!self.store.scan(Table::Galleries, &rows::tenant(tenant), &[], 1)?.is_empty())
+    }
+
+    /// Goes on with destroying versions that a crash interrupted.
+    fn finish_leaving(&self) -> Result<(), VaultError> {
+        for tenant in self.ring.tenants() {
+            for entry in self.ring.of(&tenant).iter().filter(|entry| entry.emptied) {
+                self.holder.destroy(entry.name())?;
+                self.ring.destroy(entry.name())?;
+            }
         }
         Ok(())
     }
@@ -116,14 +167,19 @@ impl Vault {
     }
 
     /// Whose each slot is, as the store knows it: tenants that are no longer configured included.
-    fn owners(&self, holder: &dyn KeyHolder) -> Result<Owners, VaultError> {
+    fn owners(&self) -> Result<Owners, VaultError> {
         let mut owners = Owners::new();
         let mut last: Option<Tenant> = None;
         self.store.for_each(Table::Placements, &[], |key, sealed| {
             let (id, subject) = rows::split_subject(key).ok_or(VaultError::RecordMissing { kind: "subject" })?;
             let tenant = match last.take() {
                 Some(tenant) if tenant.id == id => tenant,
-                _ => Tenant { keys: TenantKeys::derive(holder, &id), id, galleries: Default::default() },
+                _ => Tenant {
+                    keys: self.known_keys(&id)?,
+                    id,
+                    galleries: Default::default(),
+                    rotation: Default::default(),
+                },
             };
             let placement: v1::Placement = tenant.open(key, sealed)?;
             owners.insert(Slot(placement.slot), (tenant.id.clone(), subject));
@@ -206,6 +262,7 @@ impl Vault {
 type Owners = HashMap<Slot, (TenantId, SubjectId)>;
 
 struct Meta {
+    format: u32,
     store_id: [u8; 16],
     key_id: KeyId,
 }
@@ -220,13 +277,13 @@ fn read_meta(store: &dyn Store) -> Result<Option<Meta>, VaultError> {
     let Some(format) = store.read(Table::Meta, META_FORMAT)? else { return Ok(None) };
     let damaged = || StoreError::Damaged { path: "rows".into(), reason: "its first record is malformed".to_owned() };
     let found = u32::from_be_bytes(format.try_into().map_err(|_| damaged())?);
-    if found != FORMAT {
+    if ![FORMAT_EARLY, FORMAT].contains(&found) {
         return Err(StoreError::Format { path: "rows".into(), found, known: FORMAT }.into());
     }
     let store_id = store.read(Table::Meta, META_STORE)?.and_then(|bytes| bytes.try_into().ok());
     let key_id = store.read(Table::Meta, META_KEY)?.and_then(|bytes| bytes.try_into().ok());
     match (store_id, key_id) {
-        (Some(store_id), Some(key_id)) => Ok(Some(Meta { store_id, key_id: KeyId::from_bytes(key_id) })),
+        (Some(store_id), Some(key_id)) => Ok(Some(Meta { format: found, store_id, key_id: KeyId::from_bytes(key_id) })),
         _ => Err(damaged().into()),
     }
 }
@@ -237,6 +294,21 @@ fn write_meta(store: &dyn Store, store_id: [u8; 16], key_id: KeyId) -> Result<()
         transaction.put(Table::Meta, META_KEY, key_id.as_bytes())?;
         Ok(transaction.put(Table::Meta, META_FORMAT, &FORMAT.to_be_bytes())?)
     })
+}
+
+/// The tenant keys of a store that is there; a store from before versions gets them now.
+fn open_ring(store: &dyn Store, path: &Path, meta: &Meta) -> Result<Ring, VaultError> {
+    match Ring::open(path, meta.store_id) {
+        Err(RingError::Missing { .. }) if meta.format == FORMAT_EARLY => {
+            Ring::create(path, meta.store_id, meta.key_id, true)?;
+        }
+        ring if meta.format == FORMAT => return Ok(ring?),
+        // A crash came between making it and noting the format; it may have cut it off too, and holds nothing yet.
+        Err(RingError::Damaged { .. }) => drop(Ring::create(path, meta.store_id, meta.key_id, true)?),
+        ring => drop(ring?),
+    }
+    store.write(|transaction| Ok(transaction.put(Table::Meta, META_FORMAT, &FORMAT.to_be_bytes())?))?;
+    Ok(Ring::open(path, meta.store_id)?)
 }
 
 /// Whether a key table without a store holds anything that must not be lost.

@@ -13,37 +13,40 @@ use crate::rows;
 use crate::store::{Rows, Table};
 
 const NONCE: usize = 12;
+/// A subject's key is never changed, only wrapped anew, so a subject's records keep one version for good: the key seals
+/// a few dozen records in its life, far below NIST SP 800-38D's limit of 2^32, and is destroyed with the subject.
+const VERSION: u32 = 1;
 
 /// A person's key, unwrapped, and whose it is.
 pub(crate) struct SubjectKey {
     pub(crate) subject: SubjectId,
-    version: u32,
     key: Key,
 }
 
 impl SubjectKey {
     /// A new key for a new subject.
-    pub(crate) fn generate(subject: SubjectId, keys: &TenantKeys, randomness: &dyn Randomness) -> Self {
+    pub(crate) fn generate(subject: SubjectId, randomness: &dyn Randomness) -> Self {
         let bytes = Zeroizing::new(randomness.bytes::<{ Key::LENGTH }>());
-        Self { subject, version: keys.version, key: Key::new(*bytes) }
+        Self { subject, key: Key::new(*bytes) }
     }
 
-    pub(crate) fn wrap(&self, tenant: &Tenant, randomness: &dyn Randomness) -> WrappedKey {
+    /// Wraps it under one version of its tenant's keys.
+    pub(crate) fn wrap(&self, tenant: &Tenant, keys: &TenantKeys, randomness: &dyn Randomness) -> WrappedKey {
         let nonce: [u8; NONCE] = randomness.bytes();
-        let aad = associated_data(tenant, self.subject, self.version);
-        let text = format::encrypt(&tenant.keys.wrapping, nonce, &aad, self.key.expose());
+        let aad = associated_data(tenant, self.subject, keys.version);
+        let text = format::encrypt(&keys.wrapping, nonce, &aad, self.key.expose());
         let mut bytes = [0; WRAPPED];
         bytes[..NONCE].copy_from_slice(&nonce);
         bytes[NONCE..].copy_from_slice(&text);
-        WrappedKey { version: self.version, bytes }
+        WrappedKey { version: keys.version, bytes }
     }
 
     pub(crate) fn unwrap(tenant: &Tenant, subject: SubjectId, wrapped: &WrappedKey) -> Option<Self> {
         let (nonce, text) = wrapped.bytes.split_at(NONCE);
         let nonce = nonce.try_into().expect("split at twelve bytes");
         let aad = associated_data(tenant, subject, wrapped.version);
-        let plain = format::decrypt(&tenant.keys.wrapping, nonce, &aad, text)?;
-        Some(Self { subject, version: wrapped.version, key: Key::from_slice(&plain)? })
+        let plain = format::decrypt(&tenant.keys.of(wrapped.version)?.wrapping, nonce, &aad, text)?;
+        Some(Self { subject, key: Key::from_slice(&plain)? })
     }
 
     pub(crate) fn seal<R: Record>(
@@ -61,7 +64,7 @@ impl SubjectKey {
     }
 
     fn binding<'a>(&self, tenant: &'a Tenant, id: &'a [u8]) -> Binding<'a> {
-        Binding { tenant: &tenant.id, subject: Some(self.subject), id, key_version: self.version }
+        Binding { tenant: &tenant.id, subject: Some(self.subject), id, key_version: VERSION }
     }
 }
 
@@ -76,7 +79,13 @@ impl Vault {
         let row = rows::subject(&tenant.id, subject);
         let placement = tenant.record::<v1::Placement>(rows, Table::Placements, &row)?;
         let Some(placement) = placement else { return Ok(None) };
-        let Some(wrapped) = self.key_table.load(Slot(placement.slot), subject)? else { return Ok(None) };
+        let load = || self.key_table.load(Slot(placement.slot), subject);
+        let Some(mut wrapped) = load()? else { return Ok(None) };
+        if tenant.keys.of(wrapped.version).is_none() {
+            // A rotation wrapped it anew since it was read, and then let go of the old version.
+            let Some(again) = load()? else { return Ok(None) };
+            wrapped = again;
+        }
         let key = SubjectKey::unwrap(tenant, subject, &wrapped).ok_or(FormatError::Forged { kind: Kind::Subject })?;
         Ok(Some(key))
     }

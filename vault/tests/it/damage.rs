@@ -33,7 +33,7 @@ fn a_wrong_key_file_is_refused_by_name_and_harms_nothing() {
     std::fs::rename(&key, &kept).expect("own file");
     KeyFile::create(&key, &*world.randomness).expect("writable");
     let error = refused(&world);
-    assert!(matches!(error, VaultError::WrongKeyFile { .. }), "{error}");
+    assert!(matches!(error, VaultError::WrongKeyHolder { .. }), "{error}");
     assert!(error.to_string().contains("wrong key file"));
     std::fs::rename(&kept, &key).expect("own file");
     let vault = world.open();

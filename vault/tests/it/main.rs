@@ -3,16 +3,20 @@
 mod bad_input;
 mod conformance;
 mod damage;
+mod early;
 mod erasing;
 mod erasing_killed;
 mod feeding;
 mod flows;
+mod hsm;
 mod kill;
 mod lifetimes;
 mod model;
 mod people;
 mod postgres;
+mod rotating;
 mod scan;
+mod sealing;
 mod services;
 mod world;
 

@@ -177,11 +177,11 @@ impl<E: Engine> WorldOver<E> {
 
     pub(crate) fn try_open(&self) -> Result<Vault, VaultError> {
         let store = self.engine.open(self.folder.path())?;
-        let holder = KeyFile::open(&self.path("vault.key"))?;
+        let holder = Arc::new(KeyFile::open(&self.path("vault.key"))?);
         let parts = Parts {
             store,
             key_table: &self.path("keys"),
-            holder: &holder,
+            holder,
             clock: self.clock.clone(),
             randomness: self.randomness.clone(),
         };

@@ -142,3 +142,35 @@ async fn people_get_tables() {
     let status = installation.run_for_people(&["status"]).await.everything();
     assert!(status.contains("matcher-1 (2 behind)"), "{status}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_shown_and_a_rotation_is_watched_to_its_end() {
+    let installation = Installation::start().await;
+    let shown = installation.run(&["keys", "status"]).await.json(0);
+    assert_eq!((&shown["holder"], &shown["versions"][0]["state"]), (&"key file".into(), &"current".into()));
+    assert_eq!(shown["versions"][0]["records"], 7);
+    let rotated = installation.run(&["keys", "rotate"]).await.json(0);
+    assert_eq!(installation.vault.calls("rotate"), ["1"], "it names the version to leave, so that twice is once");
+    assert_eq!((&rotated["versions"][0]["version"], &rotated["rotation"]), (&2.into(), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_is_sealed_and_unsealed_with_a_secret_from_a_private_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let installation = Installation::start().await;
+    assert_eq!(installation.run(&["vault", "status"]).await.json(0)["sealed"], false);
+    assert_eq!(installation.run(&["vault", "seal"]).await.json(0)["sealed"], true);
+    let said = installation.run(&["vault", "unseal"]).await;
+    assert_eq!(said.error(64), "OPTION_MISSING", "without a terminal nobody is asked");
+    let file = installation.file("secret");
+    let put = |text: &str, mode| {
+        std::fs::write(&file, text).expect("writable");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("own file");
+    };
+    put("wrong horse\n", 0o600);
+    assert_eq!(installation.run(&["vault", "unseal", "--secret-file", &file]).await.error(65), "SECRET_WRONG");
+    put("correct horse\n", 0o644);
+    assert_eq!(installation.run(&["vault", "unseal", "--secret-file", &file]).await.error(64), "SECRET_UNUSABLE");
+    put("correct horse\n", 0o600);
+    assert_eq!(installation.run(&["vault", "unseal", "--secret-file", &file]).await.json(0)["sealed"], false);
+}

@@ -13,6 +13,9 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// Whether every step went as told.
     pub ok: bool,
+    /// Where the vault's keys are, as the vault says, if the story asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_holder: Option<String>,
 }
 
 /// One step.
@@ -33,7 +36,7 @@ pub struct Step {
 impl Report {
     /// Nothing happened yet.
     pub fn begin() -> Self {
-        Self { steps: Vec::new(), ok: true }
+        Self { steps: Vec::new(), ok: true, key_holder: None }
     }
 
     /// Does a step and notes it. A failure of the machinery counts as what came of it; an interruption ends the story.

@@ -34,13 +34,17 @@ impl Person {
     }
 }
 
-/// Tells it, on any state folder: people whom an earlier run enrolled are others.
-pub fn tell(deployment: &mut Deployment) -> anyhow::Result<Report> {
+/// Tells it, on any state folder: people whom an earlier run enrolled are others. With `token`, the vault's keys are in
+/// one, and are renewed on the way.
+pub fn tell(deployment: &mut Deployment, token: bool) -> anyhow::Result<Report> {
     let earlier = deployment.operator().last_sequence()?;
     let cast = ["anna", "ben", "chloe", "dora", "stranger"];
     let [anna, ben, chloe, dora, stranger] = cast.map(|name| person(name, earlier));
     let mut story = Teller { deployment, report: Report::begin(), failures_in_row: 0 };
 
+    if token {
+        story.keys_are_in_the_token()?;
+    }
     for who in [&anna, &ben, &dora] {
         story.enrolls(who, who.name, "active")?;
     }
@@ -70,6 +74,9 @@ pub fn tell(deployment: &mut Deployment) -> anyhow::Result<Report> {
     story.walks_in(&chloe, "left", 2, "no-match")?;
     story.removes_herself(&dora)?;
     story.walks_in(&dora, "left", 3, "no-match")?;
+    if token {
+        story.keys_are_renewed()?;
+    }
     let ticket = story.walks_in(&anna, "right", 2, "admitted")?;
     story.pays(&anna, ticket.as_deref())?;
     Ok(story.report)
@@ -131,6 +138,41 @@ impl Teller<'_> {
         self.report.step("the same ticket is claimed again", "TICKET_ALREADY_CLAIMED", || {
             let customer = operator.claim(ticket.context("no ticket")?)?;
             Ok((customer.unwrap_or_else(|reason| reason), ()))
+        })?;
+        Ok(())
+    }
+
+    fn keys_are_in_the_token(&mut self) -> anyhow::Result<()> {
+        let (operator, folder) = (self.deployment.operator(), self.deployment.folder().to_owned());
+        let expected = format!("PKCS#11 token \"{}\", keys not extractable", crate::token::LABEL);
+        let holder = self.report.step("where the vault's keys are", expected, || {
+            let status = operator.run(&["keys", "status"])?;
+            anyhow::ensure!(!folder.join("keys/vault.key").exists(), "there is a key file too");
+            let holder = status["holder"].as_str().unwrap_or_default().to_owned();
+            Ok((holder.clone(), holder))
+        })?;
+        self.report.key_holder = holder;
+        Ok(())
+    }
+
+    /// Everything goes under a new key, made in the token, and the old one is destroyed there.
+    fn keys_are_renewed(&mut self) -> anyhow::Result<()> {
+        let operator = self.deployment.operator();
+        let versions = |status: &Value| -> Vec<u64> {
+            let versions = status["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+            versions.iter().filter_map(|version| version["version"].as_u64()).collect()
+        };
+        let before = versions(&operator.run(&["keys", "status"])?).last().copied().unwrap_or_default();
+        let expected = format!("version {} alone", before + 1);
+        self.report.step("an operator renews the vault's keys", expected, || {
+            let after = versions(&operator.run(&["keys", "rotate"])?);
+            Ok((
+                match after[..] {
+                    [version] => format!("version {version} alone"),
+                    _ => format!("versions {after:?}"),
+                },
+                (),
+            ))
         })?;
         Ok(())
     }

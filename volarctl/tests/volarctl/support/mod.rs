@@ -12,6 +12,7 @@ use tonic_health::ServingStatus;
 use volar_core::clock::{Clock, Timestamp};
 use volar_proto::v1::admin_service_server::AdminServiceServer;
 use volar_proto::v1::checkout_service_server::CheckoutServiceServer;
+use volar_proto::v1::seal_service_server::SealServiceServer;
 use volar_service::access::AccessTable;
 use volar_service::identity::Role;
 use volar_service::server::{Server, ServerConfig};
@@ -26,6 +27,11 @@ const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.AdminService/ListSubjects", &[Role::Operator]),
     ("/volar.v1.AdminService/EraseSubject", &[Role::Operator]),
     ("/volar.v1.AdminService/DecideReview", &[Role::Operator]),
+    ("/volar.v1.AdminService/GetKeys", &[Role::Operator]),
+    ("/volar.v1.AdminService/RotateKeys", &[Role::Operator]),
+    ("/volar.v1.SealService/GetSeal", &[Role::Operator]),
+    ("/volar.v1.SealService/Unseal", &[Role::Operator]),
+    ("/volar.v1.SealService/Seal", &[Role::Operator]),
     ("/volar.v1.CheckoutService/Claim", &[Role::Checkout]),
 ]);
 
@@ -42,8 +48,9 @@ impl Installation {
         issue_certificates(folder.path());
         let stop = CancellationToken::new();
         let vault = Vault::default();
-        let services =
-            Routes::new(AdminServiceServer::new(vault.clone())).add_service(CheckoutServiceServer::new(vault.clone()));
+        let services = Routes::new(AdminServiceServer::new(vault.clone()))
+            .add_service(CheckoutServiceServer::new(vault.clone()))
+            .add_service(SealServiceServer::new(vault.clone()));
         let vault_port = serve(&tls(folder.path(), "vault-1"), services, stop.clone()).await;
         let matcher_port = serve(&tls(folder.path(), "matcher-1"), Routes::default(), stop.clone()).await;
         let config = format!(

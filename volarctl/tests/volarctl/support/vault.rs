@@ -7,6 +7,7 @@ use tonic::{Code, Request, Response, Status};
 use volar_proto::v1::admin_service_server::AdminService;
 use volar_proto::v1::checkout_service_server::CheckoutService;
 use volar_proto::v1::decide_review_request::Decision;
+use volar_proto::v1::seal_service_server::SealService;
 use volar_proto::v1::*;
 use volar_service::fault::Fault;
 
@@ -23,6 +24,9 @@ struct Memory {
     calls: Vec<(&'static str, String)>,
     erasure: Option<String>,
     claims: HashMap<Vec<u8>, String>,
+    /// While version 1 is being left: for so many looks.
+    looks: Option<u32>,
+    sealed: bool,
 }
 
 impl Vault {
@@ -119,6 +123,61 @@ impl AdminService for Vault {
             Decision::Unspecified => return Err(fault(Code::InvalidArgument, "FIELD_INVALID")),
         };
         Ok(Response::new(DecideReviewResponse { state: state.into() }))
+    }
+
+    /// Version 1 until it is left; leaving it takes two looks.
+    async fn get_keys(&self, _: Request<GetKeysRequest>) -> Result<Response<GetKeysResponse>, Status> {
+        Ok(Response::new(self.memory().keys()))
+    }
+
+    async fn rotate_keys(&self, request: Request<RotateKeysRequest>) -> Result<Response<RotateKeysResponse>, Status> {
+        let mut memory = self.memory();
+        memory.calls.push(("rotate", request.into_inner().from_version.to_string()));
+        memory.looks = Some(2);
+        Ok(Response::new(RotateKeysResponse { keys: Some(memory.keys()) }))
+    }
+}
+
+impl Memory {
+    fn keys(&mut self) -> GetKeysResponse {
+        let version = |version| KeyVersion {
+            version,
+            made_at_unix_ms: 1_790_000_000_000,
+            r#use: Some(KeyUse { records: 7, subject_keys: 3 }),
+        };
+        let (versions, rotation) = match self.looks.as_mut() {
+            None => (vec![version(1)], None),
+            Some(0) => (vec![version(2)], None),
+            Some(looks) => {
+                *looks -= 1;
+                let rotation = KeyRotation { done: 10 - u64::from(*looks), total: 10, stopped: String::new() };
+                (vec![version(1), version(2)], Some(rotation))
+            }
+        };
+        GetKeysResponse { holder: "key file".to_owned(), versions, rotation }
+    }
+}
+
+/// Sealed by a passphrase, "correct horse", once somebody has sealed it.
+#[tonic::async_trait]
+impl SealService for Vault {
+    async fn get_seal(&self, _: Request<GetSealRequest>) -> Result<Response<GetSealResponse>, Status> {
+        let sealed = self.memory().sealed;
+        let reason = if sealed { "sealed by the test".to_owned() } else { String::new() };
+        Ok(Response::new(GetSealResponse { sealed, reason, secret_wanted: sealed }))
+    }
+
+    async fn unseal(&self, request: Request<UnsealRequest>) -> Result<Response<UnsealResponse>, Status> {
+        if request.into_inner().secret != "correct horse" {
+            return Err(fault(Code::PermissionDenied, "SECRET_WRONG"));
+        }
+        self.memory().sealed = false;
+        Ok(Response::new(UnsealResponse {}))
+    }
+
+    async fn seal(&self, _: Request<SealRequest>) -> Result<Response<SealResponse>, Status> {
+        self.memory().sealed = true;
+        Ok(Response::new(SealResponse {}))
     }
 }
 

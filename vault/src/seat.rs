@@ -1,0 +1,219 @@
+//! Where a vault is or is to be: sealed without its keys, or open. Whoever calls while it is sealed is told so; an
+//! operator opens and closes it without a restart.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use volar_service::cli::Exit;
+
+use crate::config::Config;
+use crate::error::VaultError;
+use crate::keys::{HsmError, KeyFileError, Secret};
+use crate::parameters::{SEAL_TIME_MAX, SWEEP_INTERVAL};
+use crate::server;
+use crate::service;
+use crate::vault::{Settings, Vault, blocking};
+
+/// A vault's place in its process.
+pub struct Seat {
+    config: Config,
+    settings: Settings,
+    health: HealthReporter,
+    shutdown: CancellationToken,
+    state: RwLock<State>,
+    /// One opening or closing at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+enum State {
+    Sealed(Sealed),
+    Open(Box<Opened>),
+}
+
+/// Why a vault is sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Why, and what to do.
+    pub reason: String,
+    /// Whether a passphrase or PIN must be given to open it.
+    pub secret_wanted: bool,
+}
+
+struct Opened {
+    vault: Arc<Vault>,
+    routes: Routes,
+    /// Ends feeds and the sweeper.
+    closing: CancellationToken,
+    sweeper: JoinHandle<()>,
+}
+
+impl Seat {
+    /// A vault that is still sealed.
+    pub fn new(config: Config, settings: Settings, health: HealthReporter, shutdown: CancellationToken) -> Self {
+        let reason = "the vault is starting; wait a moment".to_owned();
+        let state = RwLock::new(State::Sealed(Sealed { reason, secret_wanted: false }));
+        Self { config, settings, health, shutdown, state, changing: tokio::sync::Mutex::default() }
+    }
+
+    /// Why it is sealed; `None` if it is open.
+    pub fn sealed(&self) -> Option<Sealed> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Sealed(sealed) => Some(sealed.clone()),
+            State::Open(_) => None,
+        }
+    }
+
+    /// The services of an open vault.
+    pub(crate) fn routes(&self) -> Result<Routes, Sealed> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Sealed(sealed) => Err(sealed.clone()),
+            State::Open(opened) => Ok(opened.routes.clone()),
+        }
+    }
+
+    /// Opens the vault, with `typed` or with the passphrase or PIN in the file that the configuration names. An open one
+    /// stays open. A wrong secret is tried once, and not again by itself.
+    pub async fn unseal(self: &Arc<Self>, typed: Option<Secret>) -> Result<(), VaultError> {
+        let seat = self.clone();
+        // Opening goes on if whoever asked is gone: a large store takes longer to read than a call may take.
+        let opening = tokio::spawn(async move {
+            let _alone = seat.changing.lock().await;
+            if seat.sealed().is_none() {
+                return Ok(());
+            }
+            let (config, settings) = (seat.config.clone(), seat.settings.clone());
+            let opened = tokio::task::spawn_blocking(move || server::open_with_secret(&config, settings, typed)).await;
+            match opened.map_err(|_| VaultError::Closing)? {
+                Ok(vault) => seat.take(Arc::new(vault)).await,
+                Err(error) => {
+                    tracing::warn!(%error, "the vault stays sealed");
+                    seat.set_sealed(Sealed { reason: error.to_string(), secret_wanted: seat.wants_secret() });
+                    Err(error)
+                }
+            }
+        });
+        opening.await.unwrap_or(Err(VaultError::Closing))
+    }
+
+    async fn take(&self, vault: Arc<Vault>) -> Result<(), VaultError> {
+        vault.resume_rotations()?;
+        let closing = self.shutdown.child_token();
+        let routes = service::routes(&vault, &closing);
+        let sweeper = tokio::spawn(sweep(vault.clone(), closing.clone()));
+        *self.write() = State::Open(Box::new(Opened { vault, routes, closing, sweeper }));
+        self.tell(ServingStatus::Serving).await;
+        Ok(())
+    }
+
+    /// Closes the vault: refuses calls, ends feeds and rotations, waits for calls under way, and forgets every key.
+    pub async fn seal(&self) -> Result<(), VaultError> {
+        let reason = "an operator has sealed the vault; `volarctl vault unseal` opens it";
+        let sealed = Sealed { reason: reason.to_owned(), secret_wanted: self.wants_secret() };
+        self.close(sealed).await
+    }
+
+    /// The same at the process's end; the vault's writes are durable when this returns.
+    pub(crate) async fn stop(&self) -> Result<(), VaultError> {
+        self.close(Sealed { reason: "the vault is stopping".to_owned(), secret_wanted: false }).await
+    }
+
+    async fn close(&self, sealed: Sealed) -> Result<(), VaultError> {
+        let _alone = self.changing.lock().await;
+        self.tell(ServingStatus::NotServing).await;
+        let before = std::mem::replace(&mut *self.write(), State::Sealed(sealed));
+        let State::Open(opened) = before else { return Ok(()) };
+        let Opened { vault, routes, closing, sweeper } = *opened;
+        closing.cancel();
+        vault.close();
+        drop(routes);
+        // A panic in the sweeper was reported when it happened.
+        let _ = sweeper.await;
+        blocking(&vault, Vault::settle).await?;
+        let end = tokio::time::Instant::now() + SEAL_TIME_MAX;
+        while Arc::strong_count(&vault) > 1 {
+            if tokio::time::Instant::now() > end {
+                // The last of them takes the keys with it.
+                return Err(VaultError::StillBusy);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Dropping zeroes the keys and closes the store, which takes the disk a moment.
+        tokio::task::spawn_blocking(move || drop(vault)).await.map_err(|_| VaultError::Closing)?;
+        tracing::info!("the vault is sealed");
+        Ok(())
+    }
+
+    fn set_sealed(&self, sealed: Sealed) {
+        *self.write() = State::Sealed(sealed);
+    }
+
+    fn wants_secret(&self) -> bool {
+        let keys = &self.config.keys;
+        match (&keys.hsm, &keys.file) {
+            (Some(hsm), _) => hsm.pin_file.is_none(),
+            (None, Some(file)) => {
+                keys.passphrase_file.is_none() && crate::keys::KeyFile::is_protected(file).unwrap_or(false)
+            }
+            (None, None) => false,
+        }
+    }
+
+    async fn tell(&self, status: ServingStatus) {
+        for name in service::NAMES.into_iter().chain([""]) {
+            self.health.set_service_status(name, status).await;
+        }
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a vault that does not open for this reason may wait, sealed, for an operator: its keys are out of reach, and
+/// nothing is wrong with what they open.
+pub(crate) fn is_sealed_by(error: &VaultError) -> bool {
+    match error {
+        VaultError::Secret(_) | VaultError::Hsm(_) => true,
+        VaultError::Holder(crate::keys::HolderError::Hsm(error)) => !matches!(error, HsmError::KeyMissing { .. }),
+        VaultError::KeyFile(KeyFileError::PassphraseNeeded { .. } | KeyFileError::PassphraseWrong { .. }) => true,
+        VaultError::KeyFile(KeyFileError::Unreadable { error, .. }) => error.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// As [`Seat::unseal`] at the process's start: a vault whose keys are out of reach stays sealed and says so; anything
+/// else that is wrong ends the process.
+pub(crate) async fn open_or_stay_sealed(seat: &Arc<Seat>, typed: Option<Secret>) -> Result<(), Exit> {
+    match seat.unseal(typed).await {
+        Err(error) if is_sealed_by(&error) => {
+            seat.tell(ServingStatus::NotServing).await;
+            tracing::warn!("the vault starts sealed; `volarctl vault unseal` opens it");
+            Ok(())
+        }
+        ended => ended.map_err(Exit::unavailable),
+    }
+}
+
+async fn sweep(vault: Arc<Vault>, closing: CancellationToken) {
+    let mut tick = tokio::time::interval(SWEEP_INTERVAL);
+    while closing.run_until_cancelled(tick.tick()).await.is_some() {
+        if let Err(error) = blocking(&vault, Vault::measure).await {
+            tracing::error!(%error, "gauges cannot be read now");
+        }
+        match blocking(&vault, Vault::sweep).await {
+            Ok(0) => {}
+            Ok(erased) => tracing::info!(erased, "abandoned enrollments erased"),
+            Err(error) => tracing::error!(%error, "abandoned enrollments cannot be erased now"),
+        }
+        match blocking(&vault, Vault::forget_old).await {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::debug!(forgotten, "answers and claims whose time was over are forgotten"),
+            Err(error) => tracing::error!(%error, "records whose time is over cannot be removed now"),
+        }
+    }
+}
