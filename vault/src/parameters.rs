@@ -47,8 +47,7 @@ pub const ERASURES_AT_ONCE: usize = 32;
 /// Records that a rotation of keys seals anew in one transaction, and subject keys that it wraps anew for one
 /// synchronization: others wait a few milliseconds for it at most.
 pub const ROTATION_BATCH: usize = 256;
-/// Sealing waits so long for calls under way: no call takes longer than the 30 s that a server gives it, and an operator's
-/// own call is one.
+/// Sealing waits so long for calls under way. The operator's own call, which asks for it, is cut after 30 s.
 pub const SEAL_TIME_MAX: Duration = Duration::from_secs(20);
 /// How often abandoned enrollments, and records whose time is over, are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);

@@ -155,6 +155,8 @@ impl Vault {
         if self.tenant(tenant)?.keys.all().len() == 1 {
             return Ok(());
         }
+        // Whoever asked to go on must not read why it had stopped before.
+        *self.tenant(tenant)?.rotation.stopped() = None;
         let (vault, tenant) = (self.clone(), tenant.clone());
         let work = move || {
             if let Err(error) = vault.finish_rotation(&tenant) {
