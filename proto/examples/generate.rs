@@ -25,7 +25,7 @@ pub(crate) fn generate(out: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// Messages that hold a template, a key, a ticket or a payment token, and every message that holds one of those.
-const SECRET: [&str; 21] = [
+const SECRET: [&str; 24] = [
     ".volar.v1.Reference",
     ".volar.v1.Probe",
     ".volar.v1.EnrolledPalm",
@@ -47,6 +47,9 @@ const SECRET: [&str; 21] = [
     ".volar.v1.ReportVerdictRequest",
     ".volar.v1.ReportVerdictRequest.verdict",
     ".volar.v1.SuspectedDuplicate",
+    ".volar.v1.ExportSubjectResponse",
+    ".volar.v1.ExportedPalm",
+    ".volar.v1.ExportedLeaf",
 ];
 
 #[allow(dead_code)] // The drift test includes this file for `generate` alone.

@@ -4,10 +4,12 @@
 //! that a crash could take back. Events of persons erased since are told as erasures, so that numbers stay gapless and
 //! nothing of them is left.
 
+use volar_core::audit::Action;
 use volar_core::id::{GalleryId, SubjectId};
 use volar_core::ticket::TicketKey;
 use volar_service::identity::Peer;
 
+use crate::audit::About;
 use crate::error::VaultError;
 use crate::followers::Connection;
 use crate::format::v1::{self, Answer, Change, State};
@@ -224,6 +226,9 @@ impl Vault {
         if spoken || record.state != State::Pending {
             return Ok(None);
         }
+        let verdict = if duplicate_of.is_some() { "suspected duplicate" } else { "clear" };
+        let about = About::Living { key, seen: false };
+        self.note(tenant, transaction, &peer.into(), Action::Verdict, about, verdict)?;
         record.verdicts.push(v1::Verdict { device: peer.device.clone(), duplicate_of });
         if duplicate_of.is_some() {
             self.move_to(tenant, transaction, key, record, State::InReview).map(Some)

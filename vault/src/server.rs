@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use volar_service::cli::{Context, Exit};
@@ -9,7 +10,7 @@ use volar_service::identity::Role;
 use volar_service::server::Server;
 use volar_service::system::{SystemClock, SystemRandomness};
 
-use crate::config::Config;
+use crate::config::{AuditConfig, Config};
 use crate::error::VaultError;
 use crate::keys::{KeyFile, KeyFileError};
 use crate::parameters::SWEEP_INTERVAL;
@@ -28,6 +29,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
             name.role
         )));
     }
+    let heads = config.audit.clone();
     let server = Server::bind(&config.server, &config.tls, ACCESS).await.map_err(Exit::unavailable)?;
     let opened = tokio::task::spawn_blocking(move || open(&config, settings)).await.map_err(Exit::internal)?;
     let vault = Arc::new(opened.map_err(Exit::unavailable)?);
@@ -37,11 +39,12 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     }
     context.announce(server.address()).map_err(Exit::unavailable)?;
     let sweeper = tokio::spawn(sweep(vault.clone(), context.shutdown.clone()));
+    let publisher = tokio::spawn(publish(vault.clone(), heads, context.shutdown.clone()));
     let routes = service::routes(&vault, &context.shutdown);
     let served = server.serve(routes, context.shutdown.clone()).await;
     context.shutdown.cancel();
     // A panic in the sweeper was reported when it happened.
-    let _ = sweeper.await;
+    let _ = (sweeper.await, publisher.await);
     let settled = blocking(&vault, Vault::settle).await;
     served.map_err(Exit::internal)?;
     settled.map_err(Exit::internal)
@@ -82,6 +85,7 @@ pub fn erase_damaged(config: &Config) -> Result<(), Exit> {
 
 async fn sweep(vault: Arc<Vault>, shutdown: CancellationToken) {
     let mut tick = tokio::time::interval(SWEEP_INTERVAL);
+    let mut retained_on = None;
     while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
         if let Err(error) = blocking(&vault, Vault::measure).await {
             tracing::error!(%error, "gauges cannot be read now");
@@ -91,10 +95,32 @@ async fn sweep(vault: Arc<Vault>, shutdown: CancellationToken) {
             Ok(erased) => tracing::info!(erased, "abandoned enrollments erased"),
             Err(error) => tracing::error!(%error, "abandoned enrollments cannot be erased now"),
         }
+        let today = vault.today();
+        if retained_on != Some(today) {
+            match blocking(&vault, Vault::run_retention_for_all).await {
+                Ok(erased) => {
+                    retained_on = Some(today);
+                    tracing::info!(erased, "retention schedule applied");
+                }
+                Err(error) => tracing::error!(%error, "the retention schedule cannot be applied now"),
+            }
+        }
         match blocking(&vault, Vault::forget_old).await {
             Ok(0) => {}
             Ok(forgotten) => tracing::debug!(forgotten, "answers and claims whose time was over are forgotten"),
             Err(error) => tracing::error!(%error, "records whose time is over cannot be removed now"),
+        }
+    }
+}
+
+/// Writes heads of the audit logs where outsiders can take them from, if configured.
+async fn publish(vault: Arc<Vault>, config: AuditConfig, shutdown: CancellationToken) {
+    let Some(folder) = config.heads else { return };
+    let mut tick = tokio::time::interval(Duration::from_secs(config.heads_every_minutes * 60));
+    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+        let folder = folder.clone();
+        if let Err(error) = blocking(&vault, move |vault| vault.publish_heads(&folder)).await {
+            tracing::error!(%error, "tree heads of the audit log cannot be written now");
         }
     }
 }

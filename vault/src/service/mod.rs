@@ -45,6 +45,12 @@ pub const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.AdminService/ListSubjects", &[Role::Operator]),
     ("/volar.v1.AdminService/EraseSubject", &[Role::Operator]),
     ("/volar.v1.AdminService/DecideReview", &[Role::Operator]),
+    ("/volar.v1.AdminService/GetAuditHead", &[Role::Operator]),
+    ("/volar.v1.AdminService/ListAuditLeaves", &[Role::Operator]),
+    ("/volar.v1.AdminService/ProveAuditLeaf", &[Role::Operator]),
+    ("/volar.v1.AdminService/RunRetention", &[Role::Operator]),
+    ("/volar.v1.AdminService/GetRetentionSchedule", &[Role::Operator]),
+    ("/volar.v1.AdminService/ExportSubject", &[Role::Operator]),
 ]);
 
 macro_rules! limited {

@@ -1,5 +1,6 @@
 //! The vault from outside: its flows, what it refuses, what it survives.
 
+mod auditing;
 mod bad_input;
 mod conformance;
 mod damage;
@@ -11,6 +12,7 @@ mod kill;
 mod lifetimes;
 mod model;
 mod people;
+mod retaining;
 mod scan;
 mod services;
 mod world;

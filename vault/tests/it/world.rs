@@ -80,6 +80,7 @@ impl World {
             answer_lifetime: Duration::from_secs(72 * 3_600),
             erasure_wait: Duration::from_millis(50),
             heartbeat: Duration::from_millis(100),
+            retention: Default::default(),
             damaged_keys: DamagedKeys::Refuse,
         };
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_milliseconds(1_790_000_000_000)));

@@ -105,6 +105,7 @@ impl AdminService for Vault {
             erased_at_unix_ms: 1_790_000_000_000,
             matchers_confirmed: vec!["matcher-1".to_owned()],
             matchers_pending: Vec::new(),
+            proof: None,
         };
         Ok(Response::new(EraseSubjectResponse { receipt: Some(receipt) }))
     }
