@@ -244,7 +244,9 @@ pub struct SettingError {
 impl Config {
     /// What the vault serves and how.
     pub fn settings(&self) -> Result<Settings, SettingError> {
-        let demand = |holds: bool, setting, rule| if holds { Ok(()) } else { Err(SettingError { setting, rule: str::to_owned(rule) }) };
+        let demand = |holds: bool, setting, rule| {
+            if holds { Ok(()) } else { Err(SettingError { setting, rule: str::to_owned(rule) }) }
+        };
         demand(!self.tenants.is_empty(), "[[tenants]]", "must name at least one tenant")?;
         let ids: BTreeSet<_> = self.tenants.iter().map(|tenant| &tenant.id).collect();
         demand(ids.len() == self.tenants.len(), "[[tenants]]", "must name each tenant once")?;

@@ -137,7 +137,8 @@ impl Vault {
     pub fn give_protection(&self, peer: &Peer, gallery: &GalleryId) -> Result<Protection, VaultError> {
         let tenant = self.tenant(&peer.tenant)?;
         let protection = self.protection(&peer.tenant, gallery)?;
-        let what = format!("the protection key of gallery {gallery}, generation {}, was given out", protection.generation);
+        let what =
+            format!("the protection key of gallery {gallery}, generation {}, was given out", protection.generation);
         self.store.write(|transaction| {
             self.note(tenant, transaction, &peer.into(), Action::Key, About::Nobody, &what).map(drop)
         })?;

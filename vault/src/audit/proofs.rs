@@ -50,7 +50,10 @@ impl Vault {
         let tenant = self.tenant(&peer.tenant)?;
         let size = self.log_size(tenant)?;
         let Some(ranges) = consistency_ranges(since, size) else {
-            return Err(VaultError::field("since_size", format!("is {since}, the log has {size} leaves: it was cut, or is another's")));
+            return Err(VaultError::field(
+                "since_size",
+                format!("is {since}, the log has {size} leaves: it was cut, or is another's"),
+            ));
         };
         let consistency = self.hashes(tenant, ranges)?;
         let signer = self.signer(tenant)?;

@@ -16,8 +16,8 @@ use crate::rows;
 use crate::store::{Rows, Table};
 use crate::vault::{Tenant, Vault};
 
-pub(crate) use rules::{beginning, day};
 pub use rules::{After, DEFAULT, Ended, Jurisdiction, RULES, Rule, RulesError, Schedules, SiteSchedule, find, read};
+pub(crate) use rules::{beginning, day};
 
 /// Somebody whose term is over.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -82,7 +82,8 @@ pub struct SiteSchedule {
 impl SiteSchedule {
     /// The rule that ends first, for somebody seen last on `last_seen`.
     pub fn first(&self, last_seen: Date) -> Option<Ended> {
-        let ends = self.jurisdiction.rules.iter().filter_map(|rule| Some((rule.due(last_seen, self.purpose_ends)?, rule)));
+        let ends =
+            self.jurisdiction.rules.iter().filter_map(|rule| Some((rule.due(last_seen, self.purpose_ends)?, rule)));
         let (due, rule) = ends.min_by_key(|(due, _)| *due)?;
         Some(Ended { jurisdiction: self.jurisdiction.id.clone(), rule: rule.name.clone(), due })
     }

@@ -6,9 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tonic::Request;
-use volar_core::audit::{
-    Action, Leaf, SignedHead, commitment, verify_consistency, verify_inclusion,
-};
+use volar_core::audit::{Action, Leaf, SignedHead, commitment, verify_consistency, verify_inclusion};
 use volar_core::id::SubjectId;
 use volar_core::ticket::Purpose;
 use volar_proto::v1 as wire;
@@ -121,7 +119,10 @@ fn every_leaf_is_in_every_later_tree_across_restarts() {
         for index in 0..size {
             let proof = vault.audit_leaf(&operator(), index, size).expect("proven");
             let head = SignedHead::open(proof.head.text(), &key).expect("by the key").head().clone();
-            assert!(verify_inclusion(proof.leaf.as_bytes(), index, size, &head.root, &proof.inclusion), "{index} of {size}");
+            assert!(
+                verify_inclusion(proof.leaf.as_bytes(), index, size, &head.root, &proof.inclusion),
+                "{index} of {size}"
+            );
         }
     }
     assert!(vault.audit_leaf(&operator(), newest.size, 0).is_err());
@@ -208,7 +209,8 @@ async fn a_receipt_is_verified_by_a_program_that_shares_no_code_with_the_vault()
     assert_eq!((code, said.starts_with("PROVEN")), (Some(0), true), "{said}");
 
     // Another vault's key, and a head that another vault signed.
-    let elsewhere = World { randomness: std::sync::Arc::new(volar_core::randomness::SeededRandomness::new(2)), ..World::new() };
+    let elsewhere =
+        World { randomness: std::sync::Arc::new(volar_core::randomness::SeededRandomness::new(2)), ..World::new() };
     let other = elsewhere.open().audit_head(&operator(), 0).expect("signed");
     let (code, said) = verify(&["--key", &other.key.to_string()]);
     assert_eq!((code, said.contains("another key")), (Some(1), true), "{said}");
@@ -244,7 +246,8 @@ fn heads_are_written_where_outsiders_can_take_them_from() {
     assert_eq!(vault.publish_heads(&folder).expect("written"), 0, "nothing has happened since");
     world.enroll(&vault);
     assert_eq!(vault.publish_heads(&folder).expect("written"), 1);
-    let mut files: Vec<_> = std::fs::read_dir(folder.join("acme")).expect("there").flatten().map(|file| file.path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder.join("acme")).expect("there").flatten().map(|file| file.path()).collect();
     files.sort();
     let log = vault.audit_head(&operator(), 0).expect("signed");
     let sizes: Vec<u64> = files

@@ -34,12 +34,47 @@ fn due(vault: &Vault) -> usize {
 #[test]
 fn people_go_on_their_day_and_not_before() {
     for (jurisdiction, enrolled, purpose_ends, before, on, rule) in [
-        ("US-IL", "2024-02-29T10:00:00Z", None, "2027-02-27T23:59:59Z", "2027-02-28T00:00:00Z", "US-IL three-years-unused"),
-        ("US-IL", "2025-06-01T10:00:00Z", Some("2025-12-31"), "2025-12-30T23:59:59Z", "2025-12-31T00:00:00Z", "US-IL purpose-ended"),
-        ("US-TX", "2024-02-29T10:00:00Z", None, "2025-02-27T23:59:59Z", "2025-02-28T00:00:00Z", "US-TX one-year-unused"),
-        ("US-WA", "2025-03-01T23:59:59Z", None, "2027-02-28T23:59:59Z", "2027-03-01T00:00:00Z", "US-WA two-years-unused"),
+        (
+            "US-IL",
+            "2024-02-29T10:00:00Z",
+            None,
+            "2027-02-27T23:59:59Z",
+            "2027-02-28T00:00:00Z",
+            "US-IL three-years-unused",
+        ),
+        (
+            "US-IL",
+            "2025-06-01T10:00:00Z",
+            Some("2025-12-31"),
+            "2025-12-30T23:59:59Z",
+            "2025-12-31T00:00:00Z",
+            "US-IL purpose-ended",
+        ),
+        (
+            "US-TX",
+            "2024-02-29T10:00:00Z",
+            None,
+            "2025-02-27T23:59:59Z",
+            "2025-02-28T00:00:00Z",
+            "US-TX one-year-unused",
+        ),
+        (
+            "US-WA",
+            "2025-03-01T23:59:59Z",
+            None,
+            "2027-02-28T23:59:59Z",
+            "2027-03-01T00:00:00Z",
+            "US-WA two-years-unused",
+        ),
         ("EU", "2023-03-01T00:00:00Z", None, "2024-02-29T23:59:59Z", "2024-03-01T00:00:00Z", "EU one-year-unused"),
-        ("default", "2025-12-31T23:59:59Z", None, "2026-12-30T23:59:59Z", "2026-12-31T00:00:00Z", "default one-year-unused"),
+        (
+            "default",
+            "2025-12-31T23:59:59Z",
+            None,
+            "2026-12-30T23:59:59Z",
+            "2026-12-31T00:00:00Z",
+            "default one-year-unused",
+        ),
     ] {
         let world = world(jurisdiction, purpose_ends);
         at(&world, enrolled);
@@ -96,6 +131,7 @@ fn other_tenants_and_sites_have_schedules_of_their_own() {
     let bolt = "spiffe://volar/bolt/north/operator/ops-1".parse().expect("a peer");
     assert_eq!(vault.run_retention(&bolt, true).expect("listed").examined, 0);
     let schedules = vault.retention_schedules(&operator()).expect("known");
-    let named: Vec<_> = schedules.iter().map(|(sites, schedule)| (sites.clone(), schedule.jurisdiction.id.as_str())).collect();
+    let named: Vec<_> =
+        schedules.iter().map(|(sites, schedule)| (sites.clone(), schedule.jurisdiction.id.as_str())).collect();
     assert_eq!(named, [(vec!["north".to_owned()], "US-IL"), (Vec::new(), "EU")]);
 }
