@@ -146,7 +146,9 @@ def open_head(text, key):
     root = unbase64(lines[2], "the tree head's root")
     demand(len(root) == 32, "the tree head's root must have 32 bytes")
     prefix = f"\u2014 {name} "
-    for line in signatures[:-1].split("\n"):
+    signatures = signatures[:-1].split("\n")
+    demand(all(line.startswith("\u2014 ") for line in signatures), "the tree head is malformed")
+    for line in signatures:
         if line.startswith(prefix):
             stamped = unbase64(line[len(prefix):], "the tree head's signature")
             if stamped[:4] == hint and signature_holds(public, body.encode(), stamped[4:]):
