@@ -3,6 +3,7 @@
 //!
 //! Depends on nothing of Volar, touches no file, socket, clock or environment.
 
+pub mod audit;
 pub mod clock;
 pub mod coverage;
 pub mod id;

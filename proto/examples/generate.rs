@@ -49,6 +49,9 @@ const SECRET: &[&str] = &[
     ".volar.v1.ReportVerdictRequest.verdict",
     ".volar.v1.SuspectedDuplicate",
     ".volar.v1.UnsealRequest",
+    ".volar.v1.ExportSubjectResponse",
+    ".volar.v1.ExportedPalm",
+    ".volar.v1.ExportedLeaf",
 ];
 
 #[allow(dead_code)] // The drift test includes this file for `generate` alone.

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use volar_core::audit::Action;
 use volar_core::id::{GalleryId, ModelId, SubjectId};
 use volar_service::identity::Peer;
 
+use crate::audit::About;
+use crate::erasure::Why;
 use crate::error::VaultError;
 use crate::feed::head;
 use crate::followers::FollowerStatus;
@@ -144,13 +147,19 @@ impl Vault {
             if record.state != State::InReview {
                 return Err(VaultError::NotInReview);
             }
+            let word = match decision {
+                ReviewDecision::DifferentPerson => "different person",
+                ReviewDecision::SamePerson => "same person",
+            };
+            let about = About::Living { key: &key, seen: false };
+            self.note(tenant, transaction, &peer.into(), Action::Review, about, word)?;
             let (state, moved) = match decision {
                 ReviewDecision::DifferentPerson => {
                     let sequence = self.move_to(tenant, transaction, &key, &mut record, State::Active)?;
                     (Some(State::Active), Some((record.gallery, sequence)))
                 }
                 ReviewDecision::SamePerson => {
-                    self.mark_erased(tenant, transaction, subject)?;
+                    self.mark_erased(tenant, transaction, subject, &Why::of(peer, "found to be enrolled twice"))?;
                     (None, None)
                 }
             };

@@ -1,16 +1,18 @@
 //! From an admission ticket to a payment reference, once.
 
+use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
 use volar_core::id::TicketId;
 use volar_core::ticket::{Purpose, Ticket, TicketError, TicketKey};
 use volar_service::identity::Peer;
 
+use crate::audit::About;
 use crate::error::VaultError;
 use crate::format::v1::{self, Answer, Payment, State};
 use crate::parameters::CLOCK_DIFFERENCE_MAX;
 use crate::rows::{self, Method};
 use crate::store::{Rows, Table};
-use crate::vault::{Call, Tenant, Vault};
+use crate::vault::{Call, SubjectKey, Tenant, Vault};
 
 /// What a checkout backend gets for a ticket.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ impl Vault {
                 let ticket = self.reopen_ticket(tenant, sealed)?;
                 let claim = self.claim_record(tenant, transaction, id)?;
                 let claim = claim.ok_or(VaultError::RecordMissing { kind: "claim" })?;
-                return self.claimed(tenant, transaction, peer, ticket, claim.claimed_at);
+                return Ok(self.claimed(tenant, transaction, peer, ticket, claim.claimed_at)?.0);
             }
             let now = self.clock.now();
             let ticket = self.open_ticket(tenant, sealed, now, Purpose::Admission)?;
@@ -62,7 +64,11 @@ impl Vault {
             self.put(tenant, transaction, Table::Claims, &row, &claim)?;
             self.forget_at(transaction, Table::Claims, &row, self.claim_kept_until(&ticket))?;
             self.remember(tenant, transaction, &peer.device, Method::Claim, call, Answer::Claimed(ticket.id))?;
-            self.claimed(tenant, transaction, peer, ticket, now)
+            let at = format!("{}/{}", ticket.site, ticket.lane);
+            let (claimed, key) = self.claimed(tenant, transaction, peer, ticket, now)?;
+            let about = About::Living { key: &key, seen: true };
+            self.note(tenant, transaction, &peer.into(), Action::Claim, about, &at)?;
+            Ok(claimed)
         })
     }
 
@@ -73,7 +79,7 @@ impl Vault {
         peer: &Peer,
         ticket: Ticket,
         claimed_at: Timestamp,
-    ) -> Result<Claimed, VaultError> {
+    ) -> Result<(Claimed, SubjectKey), VaultError> {
         let (record, key) = self.living(tenant, rows, ticket.subject)?;
         if record.gallery != ticket.gallery {
             return Err(VaultError::SubjectUnknown);
@@ -83,12 +89,13 @@ impl Vault {
         }
         let row = rows::subject(&tenant.id, ticket.subject);
         let sealed = rows.read(Table::Payments, &row)?.ok_or(VaultError::NoPaymentReference)?;
-        Ok(Claimed {
+        let claimed = Claimed {
             payment: key.open(tenant, &row, &sealed)?,
             pseudonym: tenant.keys.pseudonym(&peer.site, &peer.device, ticket.subject),
             ticket,
             claimed_at,
-        })
+        };
+        Ok((claimed, key))
     }
 
     fn claim_record(

@@ -1,11 +1,12 @@
 //! The vault's configuration file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::civil::Date;
 use serde::Deserialize;
-use volar_core::id::{GalleryId, ModelId, TenantId};
+use volar_core::id::{GalleryId, ModelId, SiteId, TenantId};
 use volar_service::config::{Resolve, resolve};
 use volar_service::process::ProcessConfig;
 use volar_service::server::ServerConfig;
@@ -14,6 +15,7 @@ use volar_service::tls::TlsConfig;
 
 use crate::keys::HsmConfig;
 use crate::parameters::{ANSWER_HOURS, TICKET_SECONDS_MAX};
+use crate::retention::{self, RULES, Schedules, SiteSchedule};
 use crate::store::PostgresConfig;
 use crate::vault::{DamagedKeys, Settings};
 
@@ -49,6 +51,12 @@ pub struct Config {
     /// `[feed]`
     #[serde(default)]
     pub feed: FeedConfig,
+    /// `[audit]`
+    #[serde(default)]
+    pub audit: AuditConfig,
+    /// `[retention]`
+    #[serde(default)]
+    pub retention: RetentionConfig,
     /// `[process]`
     #[serde(default)]
     pub process: ProcessConfig,
@@ -110,6 +118,42 @@ pub struct TenantConfig {
     pub id: TenantId,
     /// Its galleries.
     pub galleries: Vec<GalleryConfig>,
+    /// Whose retention law holds at its sites.
+    #[serde(default = "default_jurisdiction")]
+    pub jurisdiction: String,
+    /// Sites where another holds.
+    #[serde(default)]
+    pub sites: Vec<SiteConfig>,
+}
+
+/// One of a tenant's sites.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteConfig {
+    /// The site.
+    pub id: SiteId,
+    /// Whose retention law holds there; unset for the tenant's.
+    pub jurisdiction: Option<String>,
+    /// The day on which what people enrolled for ends there.
+    pub purpose_ends: Option<Date>,
+}
+
+/// `[audit]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// Folder that tree heads are written to.
+    pub heads: Option<PathBuf>,
+    /// How often.
+    pub heads_every_minutes: u64,
+}
+
+/// `[retention]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// A file of rules in place of those that come with the vault.
+    pub rules: Option<PathBuf>,
 }
 
 /// One of a tenant's galleries.
@@ -164,6 +208,12 @@ pub struct FeedConfig {
     pub heartbeat_milliseconds: u64,
 }
 
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { heads: None, heads_every_minutes: 60 }
+    }
+}
+
 impl Default for EnrollmentConfig {
     fn default() -> Self {
         Self { verdicts_required: 1, payment_deadline_seconds: 900 }
@@ -194,6 +244,10 @@ impl Default for FeedConfig {
     }
 }
 
+fn default_jurisdiction() -> String {
+    retention::DEFAULT.to_owned()
+}
+
 fn default_cache() -> u32 {
     256
 }
@@ -207,13 +261,15 @@ fn default_verify() -> bool {
 #[error("invalid configuration: {setting} {rule}")]
 pub struct SettingError {
     setting: &'static str,
-    rule: &'static str,
+    rule: String,
 }
 
 impl Config {
     /// What the vault serves and how.
     pub fn settings(&self) -> Result<Settings, SettingError> {
-        let demand = |holds: bool, setting, rule| if holds { Ok(()) } else { Err(SettingError { setting, rule }) };
+        let demand = |holds: bool, setting, rule| {
+            if holds { Ok(()) } else { Err(SettingError { setting, rule: str::to_owned(rule) }) }
+        };
         let keys = &self.keys;
         demand(keys.file.is_some() != keys.hsm.is_some(), "[keys]", "must have either file or [keys.hsm]")?;
         let passphrase = keys.passphrase_file.is_none() || keys.file.is_some();
@@ -250,6 +306,8 @@ impl Config {
         demand(wait <= 20_000, "erasure.wait_milliseconds", "must be at most 20000")?;
         let heartbeat = self.feed.heartbeat_milliseconds;
         demand((100..=60_000).contains(&heartbeat), "feed.heartbeat_milliseconds", "must be 100 to 60000")?;
+        let minutes = self.audit.heads_every_minutes;
+        demand((1..=1_440).contains(&minutes), "audit.heads_every_minutes", "must be 1 to 1440")?;
         let galleries = |tenant: &TenantConfig| {
             tenant.galleries.iter().map(|gallery| (gallery.id.clone(), gallery.model.clone())).collect()
         };
@@ -261,8 +319,39 @@ impl Config {
             answer_lifetime: Duration::from_secs(answers * 3_600),
             erasure_wait: Duration::from_millis(wait),
             heartbeat: Duration::from_millis(heartbeat),
+            retention: self.schedules()?,
             damaged_keys: DamagedKeys::Refuse,
         })
+    }
+
+    /// How long people are kept, by tenant and site.
+    fn schedules(&self) -> Result<Schedules, SettingError> {
+        let refuse = |setting, rule: String| SettingError { setting, rule };
+        let text = match &self.retention.rules {
+            None => RULES.to_owned(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| refuse("retention.rules", format!("names {}: {error}", path.display())))?,
+        };
+        let known = retention::read(&text).map_err(|error| refuse("retention.rules", error.to_string()))?;
+        let schedule = |id: &str, purpose_ends| {
+            let found = retention::find(&known, id).cloned().ok_or_else(|| {
+                let names: Vec<_> = known.iter().map(|jurisdiction| jurisdiction.id.as_str()).collect();
+                refuse("tenants.jurisdiction", format!("\"{id}\" is none of {}", names.join(", ")))
+            })?;
+            Ok(SiteSchedule { jurisdiction: found, purpose_ends })
+        };
+        let mut schedules = Schedules { fallback: schedule(retention::DEFAULT, None)?, tenants: Default::default() };
+        for tenant in &self.tenants {
+            let mut sites = BTreeMap::new();
+            for site in &tenant.sites {
+                let jurisdiction = site.jurisdiction.as_ref().unwrap_or(&tenant.jurisdiction);
+                if sites.insert(site.id.clone(), schedule(jurisdiction, site.purpose_ends)?).is_some() {
+                    return Err(refuse("tenants.sites", format!("names \"{}\" twice", site.id)));
+                }
+            }
+            schedules.tenants.insert(tenant.id.clone(), (schedule(&tenant.jurisdiction, None)?, sites));
+        }
+        Ok(schedules)
     }
 }
 
@@ -279,6 +368,9 @@ impl Resolve for Config {
             resolve(&mut self.store.folder, folder);
         }
         resolve(&mut self.store.key_table, folder);
+        for path in [&mut self.audit.heads, &mut self.retention.rules].into_iter().flatten() {
+            resolve(path, folder);
+        }
         if let Some(postgres) = &mut self.store.postgres {
             postgres.resolve(folder);
         }
@@ -310,6 +402,8 @@ mod tests {
             "heartbeat",
             "memory_",
             "log_",
+            "heads_",
+            "jurisdiction",
         ];
         let required: String = DEFAULTS
             .lines()
@@ -327,6 +421,10 @@ mod tests {
             ("lifetime_hours = 72", "lifetime_hours = 24", "idempotency.lifetime_hours"),
             ("wait_milliseconds = 5000", "wait_milliseconds = 50000", "erasure.wait_milliseconds"),
             ("heartbeat_milliseconds = 3000", "heartbeat_milliseconds = 5", "feed.heartbeat_milliseconds"),
+            ("heads_every_minutes = 60", "heads_every_minutes = 0", "audit.heads_every_minutes"),
+            ("jurisdiction = \"default\"", "jurisdiction = \"Mars\"", "tenants.jurisdiction"),
+            ("jurisdiction = \"default\"", "sites = [{ id = \"a\" }, { id = \"a\" }]", "tenants.sites"),
+            ("[retention]", "[retention]\nrules = \"/nowhere\"", "retention.rules"),
             ("verdicts_required = 1", "verdicts_required = 0", "enrollment.verdicts_required"),
             ("engine = \"sled\"", "engine = \"postgres\"", "[store.postgres]"),
             ("folder = \"store\"", "", "store.folder"),

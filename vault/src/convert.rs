@@ -2,6 +2,7 @@
 
 use prost::Message;
 use ring::digest;
+use volar_core::audit::Hash;
 use volar_core::clock::Timestamp;
 use volar_core::id::{EnrollmentId, GalleryId, SubjectId};
 use volar_core::shard::Shard;
@@ -13,13 +14,16 @@ use volar_proto::v1 as wire;
 use zeroize::Zeroizing;
 
 use crate::admin::{GalleryStatus, Page, ReviewDecision};
+use crate::audit::{LeafProof, LogHead};
 use crate::checkout::Claimed;
 use crate::enrollment::{Enroll, Standing};
-use crate::erasure::Receipt;
+use crate::erasure::{Proof, Receipt};
 use crate::error::VaultError;
+use crate::export::Exported;
 use crate::feed::{FeedItem, FeedStart, News, Wanted};
 use crate::format::v1::{self, State};
 use crate::parameters::PALMS_MAX;
+use crate::retention::{Jurisdiction, Removal, Rule, Run, SiteSchedule, beginning};
 use crate::rotation::{KeysStatus, Use, VersionStatus};
 use crate::vault::{Call, Protection};
 
@@ -223,6 +227,89 @@ pub(crate) fn receipt(receipt: Receipt) -> wire::ErasureReceipt {
         erased_at_unix_ms: receipt.erased_at.unix_milliseconds(),
         matchers_confirmed: names(receipt.confirmed),
         matchers_pending: names(receipt.pending),
+        proof: receipt.proof.map(erasure_proof),
+    }
+}
+
+fn erasure_proof(proof: Proof) -> wire::ErasureProof {
+    wire::ErasureProof {
+        subject_id: proof.subject.to_string(),
+        salt: proof.salt.to_vec(),
+        leaf: proof.leaf.leaf,
+        leaf_index: proof.leaf.index,
+        inclusion: hashes(&proof.leaf.inclusion),
+        head: proof.leaf.head.text().to_owned(),
+        public_key: proof.leaf.key.to_string(),
+    }
+}
+
+fn hashes(hashes: &[Hash]) -> Vec<Vec<u8>> {
+    hashes.iter().map(|hash| hash.to_vec()).collect()
+}
+
+pub(crate) fn audit_head(log: &LogHead) -> wire::GetAuditHeadResponse {
+    wire::GetAuditHeadResponse {
+        head: log.head.text().to_owned(),
+        public_key: log.key.to_string(),
+        consistency: hashes(&log.consistency),
+    }
+}
+
+pub(crate) fn audit_leaf(proof: LeafProof) -> wire::ProveAuditLeafResponse {
+    let (inclusion, head) = (hashes(&proof.inclusion), proof.head.text().to_owned());
+    wire::ProveAuditLeafResponse { leaf: proof.leaf, inclusion, head }
+}
+
+pub(crate) fn retention_run(run: Run) -> wire::RunRetentionResponse {
+    let removal = |removal: Removal| wire::RetentionRemoval {
+        subject_id: removal.subject.to_string(),
+        jurisdiction: removal.ended.jurisdiction,
+        rule: removal.ended.rule,
+        last_seen_unix_ms: removal.last_seen.unix_milliseconds(),
+        due_unix_ms: beginning(removal.ended.due).unix_milliseconds(),
+    };
+    wire::RunRetentionResponse { removals: run.removals.into_iter().map(removal).collect(), examined: run.examined }
+}
+
+pub(crate) fn retention_schedule((sites, schedule): (Vec<String>, SiteSchedule)) -> wire::RetentionSchedule {
+    let Jurisdiction { id, title, rules } = schedule.jurisdiction;
+    let rule = |Rule { name, text, source, .. }| wire::RetentionRule { name, text, source };
+    wire::RetentionSchedule { sites, jurisdiction: id, title, rules: rules.into_iter().map(rule).collect() }
+}
+
+pub(crate) fn exported(export: Exported, with_templates: bool) -> wire::ExportSubjectResponse {
+    let palm = |palm: &v1::Palm| {
+        let bytes = |reference: &v1::Reference| size_of_val(reference.embedding.as_slice()) + reference.code.len();
+        wire::ExportedPalm {
+            position: position(palm.position).into(),
+            qualities: palm.references.iter().map(|reference| reference.quality.into()).collect(),
+            reference_bytes: palm.references.first().map(bytes).and_then(|bytes| bytes.try_into().ok()).unwrap_or(0),
+            references: if with_templates { enrolled_palm(palm, None).references } else { Vec::new() },
+        }
+    };
+    let leaf = |(leaf, salt): (String, [u8; 32])| wire::ExportedLeaf { leaf, salt: salt.to_vec() };
+    let consent = export.subject.consent.clone();
+    let (payment_provider, payment_label) = match &export.payment {
+        Some(payment) => (payment.provider.clone(), payment.label.clone()),
+        None => Default::default(),
+    };
+    wire::ExportSubjectResponse {
+        site: export.subject.site.to_string(),
+        consent: Some(wire::Consent {
+            policy_version: consent.policy_version,
+            language: consent.language,
+            text_sha256: consent.text_sha256.to_vec(),
+            given_at_unix_ms: consent.given_at.unix_milliseconds(),
+            method: consent.method,
+        }),
+        payment_provider,
+        payment_label,
+        last_seen_unix_ms: export.last_seen.unix_milliseconds(),
+        palms: export.palms.iter().map(palm).collect(),
+        leaves: export.leaves.into_iter().map(leaf).collect(),
+        model: export.model.to_string(),
+        generation: export.generation,
+        subject: Some(subject_summary(export.id, export.subject)),
     }
 }
 

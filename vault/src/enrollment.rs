@@ -10,11 +10,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
 use volar_core::id::{EnrollmentId, GalleryId, ModelId, SubjectId};
 use volar_core::template::{EnrolledPalm, REFERENCES_PER_PALM_MAX, TemplateError};
 use volar_service::identity::Peer;
 
+use crate::audit::About;
 use crate::error::VaultError;
 use crate::format::v1::{self, Answer, Change, Consent, Payment, State};
 use crate::parameters::{CONSENT_AHEAD_MAX, ENROLLMENT_WAIT_MAX, PALMS_MAX, TEXT_BYTES_MAX};
@@ -150,6 +152,8 @@ impl Vault {
             if let Some(deadline) = deadline {
                 transaction.put(Table::Deadlines, &rows::deadline(deadline, &tenant.id, subject), &[])?;
             }
+            let about = About::Living { key, seen: true };
+            self.note(tenant, transaction, &peer.into(), Action::Enrollment, about, gallery.as_str())?;
             self.remember(tenant, transaction, &peer.device, Method::Enroll, call, Answer::Enrolled(enrollment))?;
             Ok((enrollment, Some(sequence)))
         })
@@ -233,6 +237,8 @@ impl Vault {
             self.save(tenant, transaction, &key, &record)?;
             let row = rows::subject(&tenant.id, subject);
             transaction.put(Table::Payments, &row, &key.seal(tenant, &row, payment, &*self.randomness))?;
+            let about = About::Living { key: &key, seen: false };
+            self.note(tenant, transaction, &peer.into(), Action::Payment, about, "bound")?;
             self.lift_deadline(tenant, transaction, subject)?;
             let answer = Answer::State(Some(record.state));
             self.remember(tenant, transaction, &peer.device, Method::BindPayment, call, answer)?;
@@ -261,6 +267,8 @@ impl Vault {
             }
             record.payment_follows = false;
             self.save(tenant, transaction, &key, &record)?;
+            let about = About::Living { key: &key, seen: false };
+            self.note(tenant, transaction, &peer.into(), Action::Payment, about, "goes without")?;
             self.lift_deadline(tenant, transaction, subject)?;
             let answer = Answer::State(Some(record.state));
             self.remember(tenant, transaction, &peer.device, Method::BindPayment, call, answer)?;

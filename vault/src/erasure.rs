@@ -7,13 +7,16 @@
 
 use std::sync::{Arc, PoisonError};
 
+use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
 use volar_core::id::{DeviceId, EnrollmentId, SubjectId};
 use volar_core::template::Position;
 use volar_core::ticket::Purpose;
 use volar_service::identity::Peer;
 
+use crate::audit::{About, Actor, LeafProof};
 use crate::error::VaultError;
+use crate::format::audit::ErasureProof;
 use crate::format::v1::{self, Answer, Change, State, Told};
 use crate::keys::Slot;
 use crate::parameters::ERASURES_AT_ONCE;
@@ -21,7 +24,7 @@ use crate::rows::{self, Method};
 use crate::store::{Table, Transaction};
 use crate::vault::{Call, Tenant, Vault, blocking, probes_name};
 
-/// Proof of an erasure.
+/// What the person keeps of an erasure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// A random number.
@@ -32,6 +35,43 @@ pub struct Receipt {
     pub confirmed: Vec<DeviceId>,
     /// Followers that were away or late.
     pub pending: Vec<DeviceId>,
+    /// What proves it; `None` for an erasure older than the audit log.
+    pub proof: Option<Proof>,
+}
+
+/// What proves an erasure to a stranger. The same at every repeat: its tree ends with the erasure's own leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Who was erased: an id that names nobody any more.
+    pub subject: SubjectId,
+    /// Opens the leaf's commitment to them.
+    pub salt: [u8; 32],
+    /// The leaf, and that it is in the log.
+    pub leaf: LeafProof,
+}
+
+/// Who has somebody erased, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct Why {
+    actor: Actor,
+    reason: String,
+}
+
+impl Why {
+    /// On a peer's word.
+    pub(crate) fn of(peer: &Peer, reason: impl Into<String>) -> Self {
+        Self { actor: peer.into(), reason: reason.into() }
+    }
+
+    /// As somebody does.
+    pub(crate) fn by(actor: &Actor, reason: impl Into<String>) -> Self {
+        Self { actor: actor.clone(), reason: reason.into() }
+    }
+
+    /// By the vault itself.
+    pub(crate) fn own(reason: impl Into<String>) -> Self {
+        Self { actor: Actor::vault(), reason: reason.into() }
+    }
 }
 
 /// Whom to erase, and on whose word.
@@ -53,6 +93,14 @@ impl Erase {
             Self::Subject(_) => Method::EraseSubject,
         }
     }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Cancel(_) => "cancelled at the kiosk",
+            Self::Withdraw(_) => "withdrawn by their own palm",
+            Self::Subject(_) => "on an operator's word",
+        }
+    }
 }
 
 impl Vault {
@@ -69,9 +117,11 @@ impl Vault {
         let begun = blocking(self, move |vault| {
             let tenant = vault.tenant(&tenant)?;
             vault.finish_erasure(tenant, subject)?;
-            vault.tombstone(tenant, subject)
+            let tombstone = vault.tombstone(tenant, subject)?;
+            let proof = vault.prove_erasure(tenant, subject, tombstone.erased_at)?;
+            Ok::<_, VaultError>((tombstone, proof))
         });
-        let tombstone = begun.await?;
+        let (tombstone, proof) = begun.await?;
         let told = match tombstone.told.clone() {
             Some(told) => told,
             None => {
@@ -87,7 +137,21 @@ impl Vault {
             erased_at: tombstone.erased_at,
             confirmed: told.confirmed,
             pending: told.pending,
+            proof,
         })
+    }
+
+    fn prove_erasure(
+        &self,
+        tenant: &Tenant,
+        subject: SubjectId,
+        erased_at: Timestamp,
+    ) -> Result<Option<Proof>, VaultError> {
+        let row = rows::subject(&tenant.id, subject);
+        let found = tenant.record::<ErasureProof>(self.rows(), Table::ErasureProofs, &row)?;
+        let Some(ErasureProof { leaf, salt }) = found else { return Ok(None) };
+        let leaf = self.prove_leaf(tenant, leaf, leaf + 1, erased_at)?;
+        Ok(Some(Proof { subject, salt, leaf }))
     }
 
     /// Step 1 for whoever asks.
@@ -106,7 +170,7 @@ impl Vault {
                 Erase::Withdraw(ticket) => self.withdrawing(tenant, peer, ticket)?,
                 Erase::Subject(subject) => *subject,
             };
-            self.mark_erased(tenant, transaction, subject)?;
+            self.mark_erased(tenant, transaction, subject, &Why::of(peer, whom.reason()))?;
             self.remember(tenant, transaction, &peer.device, method, call, Answer::Erased(subject))?;
             Ok(subject)
         })?;
@@ -150,6 +214,7 @@ impl Vault {
         tenant: &Tenant,
         transaction: &dyn Transaction,
         subject: SubjectId,
+        why: &Why,
     ) -> Result<(), VaultError> {
         let row = rows::subject(&tenant.id, subject);
         if transaction.read(Table::Tombstones, &row)?.is_some() {
@@ -178,6 +243,12 @@ impl Vault {
             told: None,
         };
         self.put(tenant, transaction, Table::Tombstones, &row, &tombstone)?;
+        let salt = self.randomness.bytes();
+        let about = About::Erased { subject, salt };
+        let receipt = uuid::Builder::from_random_bytes(tombstone.receipt).into_uuid();
+        let detail = format!("receipt {receipt}, {}", why.reason);
+        let leaf = self.note(tenant, transaction, &why.actor, Action::Erasure, about, &detail)?;
+        self.put(tenant, transaction, Table::ErasureProofs, &row, &ErasureProof { leaf, salt })?;
         Ok(transaction.put(Table::Erasing, &row, &[])?)
     }
 
@@ -192,7 +263,7 @@ impl Vault {
         self.store.settle()?;
         self.key_table.destroy(Slot(placement.slot))?;
         self.store.write(|transaction| {
-            for table in [Table::Subjects, Table::Payments, Table::Placements, Table::Erasing] {
+            for table in [Table::Subjects, Table::Payments, Table::Trails, Table::Placements, Table::Erasing] {
                 transaction.remove(table, &row)?;
             }
             for position in [Position::Left, Position::Right] {
@@ -228,7 +299,8 @@ impl Vault {
 
     /// Erases a subject whose key cannot be read any more.
     pub(crate) fn erase_unreadable(&self, tenant: &Tenant, subject: SubjectId) -> Result<(), VaultError> {
-        self.store.write(|transaction| self.mark_erased(tenant, transaction, subject))?;
+        let why = Why::own("their key was damaged");
+        self.store.write(|transaction| self.mark_erased(tenant, transaction, subject, &why))?;
         self.finish_erasure(tenant, subject)?;
         tracing::warn!(tenant = %tenant.id, subject = %subject, "a person with a damaged key was erased");
         Ok(())
@@ -247,7 +319,8 @@ impl Vault {
         let mut swept = 0;
         for (tenant, subject) in abandoned {
             let Some(tenant) = self.tenants.get(&tenant) else { continue };
-            self.store.write(|transaction| self.mark_erased(tenant, transaction, subject))?;
+            let why = Why::own("abandoned before it was finished");
+            self.store.write(|transaction| self.mark_erased(tenant, transaction, subject, &why))?;
             self.finish_erasure(tenant, subject)?;
             metrics::counter!("volar_vault_abandoned_total", "tenant" => tenant.id.to_string()).increment(1);
             swept += 1;

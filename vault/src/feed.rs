@@ -6,11 +6,13 @@
 
 use std::collections::BTreeSet;
 
+use volar_core::audit::Action;
 use volar_core::id::{GalleryId, SubjectId};
 use volar_core::shard::Shard;
 use volar_core::ticket::TicketKey;
 use volar_service::identity::Peer;
 
+use crate::audit::About;
 use crate::error::VaultError;
 use crate::followers::Connection;
 use crate::format::v1::{self, Answer, Change, State};
@@ -264,7 +266,14 @@ impl Vault {
                 living => {
                     let (mut record, key) = living?;
                     let verdict = v1::Verdict { device: peer.device.clone(), shard, duplicate_of };
-                    let moved = self.judge(tenant, transaction, &key, &mut record, verdict)?;
+                    let moved = if takes(&record, &verdict) {
+                        let word = verdict.duplicate_of.map_or("clear", |_| "suspected duplicate");
+                        let about = About::Living { key: &key, seen: false };
+                        self.note(tenant, transaction, &peer.into(), Action::Verdict, about, word)?;
+                        self.judge(tenant, transaction, &key, &mut record, verdict)?
+                    } else {
+                        None
+                    };
                     (Some(record.state), moved)
                 }
             };
@@ -285,10 +294,6 @@ impl Vault {
         record: &mut v1::Subject,
         verdict: v1::Verdict,
     ) -> Result<Option<u64>, VaultError> {
-        let spoken = |earlier: &v1::Verdict| earlier.device == verdict.device && earlier.shard == verdict.shard;
-        if record.verdicts.iter().any(spoken) || record.state != State::Pending {
-            return Ok(None);
-        }
         let suspected = verdict.duplicate_of.is_some();
         record.verdicts.push(verdict);
         if suspected {
@@ -370,6 +375,12 @@ impl Vault {
     pub fn ticket_key(&self, peer: &Peer) -> Result<TicketKey, VaultError> {
         Ok(self.tenant(&peer.tenant)?.keys.ticket_key(TicketKey::epoch_at(self.clock.now())))
     }
+}
+
+/// Whether a verdict is news: the subject waits for it, and this matcher has not spoken on this part of the gallery.
+fn takes(record: &v1::Subject, verdict: &v1::Verdict) -> bool {
+    let spoken = |earlier: &v1::Verdict| earlier.device == verdict.device && earlier.shard == verdict.shard;
+    record.state == State::Pending && !record.verdicts.iter().any(spoken)
 }
 
 /// Whether so many matchers have searched all of a gallery, each all of it or one of its parts.

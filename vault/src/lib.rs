@@ -9,12 +9,14 @@
 //! - [`service`] speaks gRPC; `convert` alone knows both its messages and the vault's words.
 
 pub mod admin;
+pub mod audit;
 pub mod checkout;
 pub mod config;
 mod convert;
 pub mod enrollment;
 pub mod erasure;
 pub mod error;
+pub mod export;
 pub mod feed;
 pub mod followers;
 pub mod format;
@@ -25,6 +27,7 @@ mod measure;
 pub mod migration;
 pub mod parameters;
 mod payment;
+pub mod retention;
 pub mod rotation;
 mod rows;
 pub mod seat;

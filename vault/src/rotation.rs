@@ -12,10 +12,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
 use volar_core::id::TenantId;
 use volar_service::identity::Peer;
 
+use crate::audit::{About, Actor};
 use crate::error::VaultError;
 use crate::format::{self, FormatError, Kind, v1};
 use crate::keys::{KeyName, Slot};
@@ -88,8 +90,13 @@ fn sealed_in(table: Table) -> Option<Kind> {
         Table::Claims => Some(Kind::Claim),
         Table::Feed => Some(Kind::Event),
         Table::Followers => Some(Kind::Follower),
+        Table::AuditHeads => Some(Kind::AuditHead),
+        Table::AuditKeys => Some(Kind::AuditKey),
+        Table::AuditLeaves => Some(Kind::AuditLeaf),
+        Table::AuditNodes => Some(Kind::AuditNode),
+        Table::ErasureProofs => Some(Kind::ErasureProof),
         // Under subjects' own keys.
-        Table::Subjects | Table::Palms | Table::Payments => None,
+        Table::Subjects | Table::Palms | Table::Payments | Table::Trails => None,
         // Plain, or nothing but a key.
         Table::Meta | Table::States | Table::Deadlines | Table::Erasing | Table::Expiries => None,
     }
@@ -141,6 +148,7 @@ impl Vault {
 
     /// Begins to leave version `from`, unless that was begun or done before, and goes on in the background.
     pub fn rotate_keys(self: &Arc<Self>, peer: &Peer, from: u32) -> Result<KeysStatus, VaultError> {
+        self.note_key(self.tenant(&peer.tenant)?, &peer.into(), &format!("leaving version {from} asked"))?;
         self.begin_rotation(&peer.tenant, from)?;
         self.go_on_rotating(&peer.tenant)?;
         self.keys(peer, false)
@@ -182,6 +190,7 @@ impl Vault {
         let version = next.version;
         self.ring.put(entry)?;
         tenant.keys.take_up(next);
+        self.note_key(tenant, &Actor::vault(), &format!("version {version} made"))?;
         tracing::info!(tenant = %tenant.id, version, "a new version of the tenant's keys is in use");
         Ok(())
     }
@@ -294,8 +303,18 @@ impl Vault {
         self.holder.destroy(name)?;
         self.ring.destroy(name)?;
         tenant.keys.forget(version);
+        self.note_key(tenant, &Actor::vault(), &format!("version {version} destroyed"))?;
         tracing::info!(tenant = %tenant.id, version, "nothing is left under a version of the tenant's keys; it is destroyed");
         Ok(())
+    }
+}
+
+impl Vault {
+    fn note_key(&self, tenant: &Tenant, actor: &Actor, detail: &str) -> Result<(), VaultError> {
+        self.store.write(|transaction| {
+            self.note(tenant, transaction, actor, Action::Key, About::Nobody, detail)?;
+            Ok(())
+        })
     }
 }
 

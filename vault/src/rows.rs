@@ -19,6 +19,7 @@ pub(crate) enum Method {
     ReportVerdict = 6,
     EraseSubject = 7,
     DecideReview = 8,
+    ExportSubject = 40,
 }
 
 pub(crate) fn tenant(tenant: &TenantId) -> Vec<u8> {
@@ -83,6 +84,14 @@ pub(crate) fn deadline(at: Timestamp, of: &TenantId, subject: SubjectId) -> Vec<
 
 pub(crate) fn idempotency(of: &TenantId, device: &DeviceId, method: Method, id: IdempotencyId) -> Vec<u8> {
     [&tenant(of), device.as_str().as_bytes(), &[0, method as u8], id.as_bytes().as_slice()].concat()
+}
+
+pub(crate) fn audit_leaf(of: &TenantId, index: u64) -> Vec<u8> {
+    [&tenant(of), index.to_be_bytes().as_slice()].concat()
+}
+
+pub(crate) fn audit_node(of: &TenantId, level: u8, place: u64) -> Vec<u8> {
+    [&tenant(of), [level].as_slice(), &place.to_be_bytes()].concat()
 }
 
 /// When the row `key` of `table` is forgotten.

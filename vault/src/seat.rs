@@ -11,7 +11,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use volar_service::cli::Exit;
 
-use crate::config::Config;
+use crate::config::{AuditConfig, Config};
 use crate::error::VaultError;
 use crate::keys::{HsmError, KeyFileError, Secret};
 use crate::parameters::{SEAL_TIME_MAX, SWEEP_INTERVAL};
@@ -47,9 +47,10 @@ pub struct Sealed {
 struct Opened {
     vault: Arc<Vault>,
     routes: Routes,
-    /// Ends feeds and the sweeper.
+    /// Ends feeds, the sweeper and the publisher.
     closing: CancellationToken,
     sweeper: JoinHandle<()>,
+    publisher: JoinHandle<()>,
 }
 
 impl Seat {
@@ -105,7 +106,8 @@ impl Seat {
         let closing = self.shutdown.child_token();
         let routes = service::routes(&vault, &closing);
         let sweeper = tokio::spawn(sweep(vault.clone(), closing.clone()));
-        *self.write() = State::Open(Box::new(Opened { vault, routes, closing, sweeper }));
+        let publisher = tokio::spawn(publish(vault.clone(), self.config.audit.clone(), closing.clone()));
+        *self.write() = State::Open(Box::new(Opened { vault, routes, closing, sweeper, publisher }));
         self.tell(ServingStatus::Serving).await;
         Ok(())
     }
@@ -127,12 +129,12 @@ impl Seat {
         self.tell(ServingStatus::NotServing).await;
         let before = std::mem::replace(&mut *self.write(), State::Sealed(sealed));
         let State::Open(opened) = before else { return Ok(()) };
-        let Opened { vault, routes, closing, sweeper } = *opened;
+        let Opened { vault, routes, closing, sweeper, publisher } = *opened;
         closing.cancel();
         vault.close();
         drop(routes);
-        // A panic in the sweeper was reported when it happened.
-        let _ = sweeper.await;
+        // A panic in either was reported when it happened.
+        let _ = (sweeper.await, publisher.await);
         blocking(&vault, Vault::settle).await?;
         let end = tokio::time::Instant::now() + SEAL_TIME_MAX;
         while Arc::strong_count(&vault) > 1 {
@@ -201,6 +203,7 @@ pub(crate) async fn open_or_stay_sealed(seat: &Arc<Seat>, typed: Option<Secret>)
 
 async fn sweep(vault: Arc<Vault>, closing: CancellationToken) {
     let mut tick = tokio::time::interval(SWEEP_INTERVAL);
+    let mut retained_on = None;
     while closing.run_until_cancelled(tick.tick()).await.is_some() {
         if let Err(error) = blocking(&vault, Vault::measure).await {
             tracing::error!(%error, "gauges cannot be read now");
@@ -210,10 +213,32 @@ async fn sweep(vault: Arc<Vault>, closing: CancellationToken) {
             Ok(erased) => tracing::info!(erased, "abandoned enrollments erased"),
             Err(error) => tracing::error!(%error, "abandoned enrollments cannot be erased now"),
         }
+        let today = vault.today();
+        if retained_on != Some(today) {
+            match blocking(&vault, Vault::run_retention_for_all).await {
+                Ok(erased) => {
+                    retained_on = Some(today);
+                    tracing::info!(erased, "retention schedule applied");
+                }
+                Err(error) => tracing::error!(%error, "the retention schedule cannot be applied now"),
+            }
+        }
         match blocking(&vault, Vault::forget_old).await {
             Ok(0) => {}
             Ok(forgotten) => tracing::debug!(forgotten, "answers and claims whose time was over are forgotten"),
             Err(error) => tracing::error!(%error, "records whose time is over cannot be removed now"),
+        }
+    }
+}
+
+/// Writes heads of the audit logs where outsiders can take them from, if configured.
+async fn publish(vault: Arc<Vault>, config: AuditConfig, closing: CancellationToken) {
+    let Some(folder) = config.heads else { return };
+    let mut tick = tokio::time::interval(Duration::from_secs(config.heads_every_minutes * 60));
+    while closing.run_until_cancelled(tick.tick()).await.is_some() {
+        let folder = folder.clone();
+        if let Err(error) = blocking(&vault, move |vault| vault.publish_heads(&folder)).await {
+            tracing::error!(%error, "tree heads of the audit log cannot be written now");
         }
     }
 }

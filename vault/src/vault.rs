@@ -7,17 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use volar_core::audit::Action;
 use volar_core::clock::{Clock, Timestamp};
 use volar_core::id::{DeviceId, GalleryId, IdempotencyId, ModelId, SubjectId, TenantId};
 use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
+use volar_service::identity::Peer;
 
+use crate::audit::About;
 use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, Answer};
 use crate::format::{self, Binding, FormatError, Record};
 use crate::keys::{KeyHolder, KeyTable, Keyring, Ring};
 use crate::parameters::ERASURES_AT_ONCE;
+use crate::retention::Schedules;
 use crate::rotation::Rotation;
 use crate::rows::{self, Method};
 use crate::store::{Rows, Store, Table, Transaction};
@@ -79,6 +83,8 @@ pub struct Settings {
     pub erasure_wait: Duration,
     /// How often a follower with nothing to do hears from the vault.
     pub heartbeat: Duration,
+    /// How long people are kept.
+    pub retention: Schedules,
     /// What to do with persons whose key slot is damaged.
     pub damaged_keys: DamagedKeys,
 }
@@ -136,6 +142,18 @@ impl Vault {
     pub fn protection(&self, tenant: &TenantId, gallery: &GalleryId) -> Result<Protection, VaultError> {
         let gallery = self.tenant(tenant)?.gallery(gallery)?;
         Ok(Protection { key: gallery.key.clone(), generation: gallery.generation, model: gallery.model.clone() })
+    }
+
+    /// The same for a capture device, which the audit log then names.
+    pub fn give_protection(&self, peer: &Peer, gallery: &GalleryId) -> Result<Protection, VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        let protection = self.protection(&peer.tenant, gallery)?;
+        let what =
+            format!("the protection key of gallery {gallery}, generation {}, was given out", protection.generation);
+        self.store.write(|transaction| {
+            self.note(tenant, transaction, &peer.into(), Action::Key, About::Nobody, &what).map(drop)
+        })?;
+        Ok(protection)
     }
 
     /// Time since the vault was opened.

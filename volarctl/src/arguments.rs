@@ -40,6 +40,12 @@ pub enum Command {
     /// List and decide suspected duplicates. Certificate role: operator.
     #[command(subcommand)]
     Review(ReviewCommand),
+    /// Read and check the audit log. Certificate role: operator; `verify` needs none.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Apply and print the retention schedule. Certificate role: operator.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// Claim an admission ticket as a checkout backend would: prints whom to charge. Certificate role: checkout.
     Claim(ClaimArguments),
     /// Show and renew the tenant's keys. Certificate role: operator.
@@ -105,9 +111,91 @@ pub enum SubjectCommand {
         /// Do not ask. Without a terminal there is nobody to ask, and none is asked.
         #[arg(long)]
         yes: bool,
+        /// Write the receipt to this file: `tools/verify-receipt` checks it offline.
+        #[arg(long, value_name = "FILE")]
+        receipt: Option<PathBuf>,
         /// Repeat an earlier request under its id: it has no second effect.
         #[arg(long, value_name = "UUID")]
         idempotency_id: Option<IdempotencyId>,
+    },
+    /// Write everything that is kept about a person to a folder, to hand to them: subject.html and subject.json.
+    Export {
+        /// Its subject id.
+        #[arg(long)]
+        subject: SubjectId,
+        /// The folder; made if it is not there.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// With the protected templates, for another system of the same kind. Whoever also has the gallery's protection
+        /// key can tell the person by them: hand them over sealed.
+        #[arg(long)]
+        with_templates: bool,
+        /// Repeat an earlier request under its id: it is not audited twice.
+        #[arg(long, value_name = "UUID")]
+        idempotency_id: Option<IdempotencyId>,
+    },
+}
+
+/// `volarctl audit …`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Print the public key that checks tree heads: publish it, so that receipts can be checked by it.
+    PublicKey,
+    /// Print the signed tree head as it is now.
+    Head {
+        /// Write it to this file, to be kept.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// The log's public key, or a file that holds it. [default: as the vault says]
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// A head that was kept earlier: prove that the log has only grown since. Repeat for more.
+        #[arg(long, value_name = "FILE")]
+        pinned: Vec<PathBuf>,
+    },
+    /// List what happened.
+    List {
+        /// First leaf, from 0.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// At most so many.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Write the whole log to a file that `verify` checks.
+    Export {
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Check an exported log offline: every leaf, the signature, and that it continues the heads that were kept.
+    Verify {
+        /// As `export` wrote it.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The log's public key as the operator publishes it, or a file that holds it. [default: the file's own]
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// A head that was kept earlier. Repeat for more.
+        #[arg(long, value_name = "FILE")]
+        pinned: Vec<PathBuf>,
+    },
+}
+
+/// `volarctl retention …`.
+#[derive(Debug, Subcommand)]
+pub enum RetentionCommand {
+    /// Erase everybody whose term is over. The vault does so by itself once a day.
+    Run {
+        /// Only list who would be erased, and under which rule.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print the schedule, to publish it (BIPA, 740 ILCS 14/15(a)).
+    Schedule {
+        /// As a page instead of text.
+        #[arg(long)]
+        html: bool,
     },
 }
 

@@ -49,6 +49,22 @@ pub(crate) fn receipt(receipt: &v1::ErasureReceipt) -> Value {
     })
 }
 
+/// A receipt as a file that `tools/verify-receipt` checks. Without a proof only what the vault says.
+pub(crate) fn receipt_file(receipt: &v1::ErasureReceipt) -> Value {
+    let mut file = self::receipt(receipt);
+    file["format"] = "volar erasure receipt v1".into();
+    if let Some(proof) = &receipt.proof {
+        file["subject_id"] = proof.subject_id.as_str().into();
+        file["salt"] = hex::encode(&proof.salt).into();
+        file["leaf"] = proof.leaf.as_str().into();
+        file["leaf_index"] = proof.leaf_index.into();
+        file["inclusion"] = proof.inclusion.iter().map(hex::encode).collect::<Vec<_>>().into();
+        file["head"] = proof.head.as_str().into();
+        file["public_key"] = proof.public_key.as_str().into();
+    }
+    file
+}
+
 /// A gallery's status as `--json` prints it.
 pub(crate) fn gallery(gallery: &v1::GalleryStatus) -> Value {
     let follower = |follower: &v1::FollowerStatus| json!({ "device": follower.device, "acknowledged_sequence": follower.acknowledged_sequence });
@@ -114,12 +130,16 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 fn positions(subject: &v1::Subject) -> Vec<String> {
-    let word = |position: v1::PalmPosition| match position {
+    subject.positions().map(|position| position_word(position).to_owned()).collect()
+}
+
+/// A hand in one word.
+pub(crate) fn position_word(position: v1::PalmPosition) -> &'static str {
+    match position {
         v1::PalmPosition::Left => "left",
         v1::PalmPosition::Right => "right",
         v1::PalmPosition::Unspecified => "unknown",
-    };
-    subject.positions().map(|position| word(position).to_owned()).collect()
+    }
 }
 
 fn none_if_empty(text: &str) -> Option<&str> {

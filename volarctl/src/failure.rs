@@ -1,5 +1,7 @@
 //! Why a command failed, with which exit code, and what to do.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use volar_core::id::IdempotencyId;
@@ -8,6 +10,7 @@ use volar_service::config::ConfigError;
 use volar_service::fault::Fault;
 use volar_service::tls::{HandshakeFailure, TlsError};
 
+use crate::audit_file::Broken;
 use crate::certificate::CertificateError;
 use crate::connection::Server;
 
@@ -86,12 +89,28 @@ pub enum Failure {
         /// The id asked for.
         subject: String,
     },
+    /// The audit log is not as it was.
+    #[error("the audit log cannot be trusted: {0}")]
+    Audit(#[from] Broken),
+    /// A file cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// Standard output is closed or full, or the process cannot start its runtime.
     #[error("cannot go on: {0}")]
     System(#[from] std::io::Error),
 }
 
 impl Failure {
+    /// A file that cannot be read or written.
+    pub(crate) fn file(path: &Path, error: std::io::Error) -> Self {
+        Self::File { path: path.to_owned(), error }
+    }
+
     /// What a call's status means. `repeat` is the idempotency id of a call that changes something.
     pub(crate) fn of(status: &Status, server: &Server, repeat: Option<IdempotencyId>) -> Self {
         let (name, url) = (server.name, server.url.clone());
@@ -122,7 +141,9 @@ impl Failure {
     /// The process's exit code (`sysexits.h`).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Certificate(CertificateError::Unwritable { .. }) | Self::Unreachable { .. } => EXIT_UNAVAILABLE,
+            Self::Certificate(CertificateError::Unwritable { .. }) | Self::Unreachable { .. } | Self::File { .. } => {
+                EXIT_UNAVAILABLE
+            }
             Self::Refused { reason, .. } if reason == "SEALED" => EXIT_UNAVAILABLE,
             Self::Config(_)
             | Self::Certificate(_)
@@ -130,7 +151,7 @@ impl Failure {
             | Self::Missing { .. }
             | Self::NoTicket
             | Self::Secret { .. } => EXIT_USAGE,
-            Self::Refused { .. } | Self::SubjectUnknown { .. } | Self::NotConfirmed => EXIT_REFUSED,
+            Self::Refused { .. } | Self::SubjectUnknown { .. } | Self::NotConfirmed | Self::Audit(_) => EXIT_REFUSED,
             Self::Failed { .. } | Self::System(_) => EXIT_INTERNAL,
         }
     }
@@ -149,6 +170,8 @@ impl Failure {
             Self::Unreachable { .. } => "NOT_REACHED",
             Self::Refused { reason, .. } | Self::Failed { reason, .. } => reason,
             Self::SubjectUnknown { .. } => "SUBJECT_UNKNOWN",
+            Self::Audit(_) => "AUDIT_LOG_BROKEN",
+            Self::File { .. } => "FILE",
             Self::System(_) => "SYSTEM",
         }
     }

@@ -3,16 +3,20 @@
 //! `main` parses and reports; everything else is here, so that tests and other tools can use it.
 
 pub mod arguments;
+mod audit_command;
+pub mod audit_file;
 mod call;
 pub mod certificate;
 mod certificate_command;
 mod claim_command;
 pub mod connection;
 mod convert;
+mod export_page;
 pub mod failure;
 mod keys_command;
 mod moment;
 pub mod report;
+mod retention_command;
 mod run;
 mod seal_command;
 mod status_command;

@@ -7,11 +7,14 @@ use serde_json::json;
 use volar_core::clock::Clock;
 use volar_core::randomness::Randomness;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, AuditCommand, Command};
 use crate::connection::{As, Connection, DEFAULTS};
 use crate::failure::Failure;
 use crate::report::Report;
-use crate::{certificate_command, claim_command, keys_command, seal_command, status_command, subject_command};
+use crate::{
+    audit_command, certificate_command, claim_command, keys_command, retention_command, seal_command, status_command,
+    subject_command,
+};
 
 /// Carries out the command and prints its result on standard output, or why there is none: on standard error, and
 /// with `--json` on standard output too.
@@ -36,6 +39,9 @@ pub fn run(arguments: &Arguments, clock: &dyn Clock, randomness: &dyn Randomness
 fn carry_out(arguments: &Arguments, clock: &dyn Clock, randomness: &dyn Randomness) -> Result<Report, Failure> {
     match &arguments.command {
         Command::Certificate(command) => certificate_command::run(command, clock),
+        Command::Audit(AuditCommand::Verify { file, key, pinned }) => {
+            audit_command::verify(file, key.as_deref(), pinned)
+        }
         Command::Config => Ok(Report::new(json!({ "toml": DEFAULTS }), DEFAULTS.to_owned())),
         remote => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -55,6 +61,8 @@ async fn call(
         Command::Review(command) => {
             subject_command::review(command, &connection.vault(As::Operator)?, randomness).await
         }
+        Command::Audit(command) => audit_command::run(command, &connection.vault(As::Operator)?).await,
+        Command::Retention(command) => retention_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Claim(claim) => claim_command::run(claim, &connection.vault(As::Checkout)?, randomness).await,
         Command::Keys(command) => keys_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Vault(command) => seal_command::run(command, &connection.vault(As::Operator)?).await,

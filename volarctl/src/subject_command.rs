@@ -1,6 +1,7 @@
 //! `volarctl subject …` and `volarctl review …`.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use serde_json::json;
 use tonic::transport::Channel;
@@ -9,13 +10,15 @@ use volar_core::randomness::Randomness;
 use volar_proto::v1::admin_service_client::AdminServiceClient;
 use volar_proto::v1::decide_review_request::Decision;
 use volar_proto::v1::{
-    DecideReviewRequest, EraseSubjectRequest, GetStatusRequest, ListSubjectsRequest, ListSubjectsResponse, Subject,
+    DecideReviewRequest, EraseSubjectRequest, ExportSubjectRequest, GetStatusRequest, ListSubjectsRequest,
+    ListSubjectsResponse, Subject,
 };
 
 use crate::arguments::{ReviewCommand, StateArgument, SubjectCommand};
 use crate::call::{announced_id, limited};
 use crate::connection::Server;
 use crate::convert::{self, SUBJECT_HEADER, shown};
+use crate::export_page;
 use crate::failure::Failure;
 use crate::moment;
 use crate::report::{Report, facts, table};
@@ -33,11 +36,14 @@ pub(crate) async fn run(
     match command {
         SubjectCommand::List { gallery, state, limit } => people.list(gallery.as_ref(), *state, *limit).await,
         SubjectCommand::Show { subject } => people.show(*subject).await,
-        SubjectCommand::Erase { subject, yes, idempotency_id } => {
+        SubjectCommand::Erase { subject, yes, receipt, idempotency_id } => {
             if !yes && !confirmed(*subject)? {
                 return Err(Failure::NotConfirmed);
             }
-            people.erase(*subject, announced_id(*idempotency_id, randomness)).await
+            people.erase(*subject, announced_id(*idempotency_id, randomness), receipt.as_deref()).await
+        }
+        SubjectCommand::Export { subject, out, with_templates, idempotency_id } => {
+            people.export(*subject, out, *with_templates, announced_id(*idempotency_id, randomness)).await
         }
     }
 }
@@ -122,13 +128,16 @@ impl<'a> People<'a> {
         Err(Failure::SubjectUnknown { subject: id })
     }
 
-    async fn erase(&self, subject: SubjectId, id: IdempotencyId) -> Result<Report, Failure> {
+    async fn erase(&self, subject: SubjectId, id: IdempotencyId, file: Option<&Path>) -> Result<Report, Failure> {
         let waiting = Waiting::for_what("erasing: waiting until every matcher has forgotten");
         let request = EraseSubjectRequest { idempotency_id: id.to_string(), subject_id: subject.to_string() };
         let answered = self.admin.clone().erase_subject(limited(request)).await;
         let receipt = answered.map_err(|status| Failure::of(&status, self.vault, Some(id)))?.into_inner().receipt;
         let receipt = receipt.unwrap_or_default();
         drop(waiting);
+        if let Some(path) = file {
+            write(path, &format!("{:#}\n", convert::receipt_file(&receipt)))?;
+        }
         let names = |names: &[String]| names.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", ");
         let mut rows = vec![
             ("receipt", shown(&receipt.receipt_id)),
@@ -143,6 +152,33 @@ impl<'a> People<'a> {
         }
         let json = json!({ "receipt": convert::receipt(&receipt), "idempotency_id": id.to_string() });
         Ok(Report::new(json, facts(rows)))
+    }
+
+    async fn export(
+        &self,
+        subject: SubjectId,
+        out: &Path,
+        with_templates: bool,
+        id: IdempotencyId,
+    ) -> Result<Report, Failure> {
+        let waiting = Waiting::for_what("exporting");
+        let (idempotency_id, subject_id) = (id.to_string(), subject.to_string());
+        let request = ExportSubjectRequest { idempotency_id, subject_id, with_templates };
+        let answered = self.admin.clone().export_subject(limited(request)).await;
+        let export = answered.map_err(|status| Failure::of(&status, self.vault, Some(id)))?.into_inner();
+        drop(waiting);
+        std::fs::create_dir_all(out).map_err(|error| Failure::file(out, error))?;
+        let (page, data) = (out.join("subject.html"), out.join("subject.json"));
+        write(&page, &export_page::page(&export))?;
+        write(&data, &format!("{:#}\n", export_page::data(&export)))?;
+        let (page, data) = (page.display().to_string(), data.display().to_string());
+        let mut text = format!("{page} for the person to read, {data} for a program");
+        if with_templates {
+            text.push_str("\nThe data holds protected templates: hand it over sealed, and keep no copy.");
+        }
+        let json =
+            json!({ "page": page, "data": data, "with_templates": with_templates, "idempotency_id": id.to_string() });
+        Ok(Report::new(json, text))
     }
 
     async fn decide(&self, subject: SubjectId, decision: Decision, id: IdempotencyId) -> Result<Report, Failure> {
@@ -195,6 +231,13 @@ fn described(subject: &Subject) -> String {
     ));
     rows.push(("enrolled by", shown(&subject.enrolled_by_device)));
     facts(rows)
+}
+
+/// Writes a file about a person: for its owner's eyes alone.
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| Failure::file(path, error))
 }
 
 /// Asks the person at the terminal; where there is none, the command itself is the confirmation.

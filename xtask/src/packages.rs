@@ -37,10 +37,11 @@ const BUILD: [Package; 7] = [
 const TOKEN: [Package; 1] = [program("softhsm2", "softhsm2-util", "a PKCS#11 token in software, for the vault's keys")];
 
 /// For the tests, which drive the kiosk's page in a real browser.
-const BROWSER: [Package; 3] = [
+const BROWSER: [Package; 4] = [
     program("chromium", "chromium", "shows the kiosk's page to the tests"),
     program("chromium-driver", "chromedriver", "lets the tests press the page's buttons"),
     package("fonts-dejavu-core", "letters for the page's pictures"),
+    program("python3", "python3", "checks erasure receipts in the tests"),
 ];
 
 /// For the vault's tests and benchmark, which start servers of their own.

@@ -105,6 +105,7 @@ fn receipt() -> Option<v1::ErasureReceipt> {
         erased_at_unix_ms: 1_795_000_000_000,
         matchers_confirmed: vec!["matcher-1".to_owned()],
         matchers_pending: Vec::new(),
+        proof: None,
     })
 }
 

@@ -91,6 +91,34 @@ pub struct ErasureReceipt {
     /// no ticket of theirs for this person can be claimed.
     #[prost(string, repeated, tag = "4")]
     pub matchers_pending: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What a stranger checks it by; unset for erasures older than the audit log.
+    #[prost(message, optional, tag = "5")]
+    pub proof: ::core::option::Option<ErasureProof>,
+}
+/// What proves an erasure offline: the leaf is in the tree, the tree's head is signed, and the salt opens the leaf's
+/// commitment to the subject. After an erasure the subject id names nobody any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasureProof {
+    #[prost(string, tag = "1")]
+    pub subject_id: ::prost::alloc::string::String,
+    /// The leaf's salt: 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: ::prost::alloc::vec::Vec<u8>,
+    /// The leaf as it is hashed.
+    #[prost(string, tag = "3")]
+    pub leaf: ::prost::alloc::string::String,
+    /// Its place in the tree, from 0.
+    #[prost(uint64, tag = "4")]
+    pub leaf_index: u64,
+    /// Hashes of 32 bytes, in the order of RFC 6962, section 2.1.1.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub inclusion: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The signed tree head: a signed note.
+    #[prost(string, tag = "6")]
+    pub head: ::prost::alloc::string::String,
+    /// Checks the head: a signed note's verifier key. Compare it with the one that the operator publishes.
+    #[prost(string, tag = "7")]
+    pub public_key: ::prost::alloc::string::String,
 }
 /// One of the equal parts that a gallery's subjects are spread over.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -709,6 +737,178 @@ pub struct UnsealResponse {}
 pub struct SealRequest {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SealResponse {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAuditHeadRequest {
+    /// Leaves of an older tree, to prove that the log has only grown since; 0 for no proof.
+    #[prost(uint64, tag = "1")]
+    pub since_size: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAuditHeadResponse {
+    /// A signed note.
+    #[prost(string, tag = "1")]
+    pub head: ::prost::alloc::string::String,
+    /// A signed note's verifier key.
+    #[prost(string, tag = "2")]
+    pub public_key: ::prost::alloc::string::String,
+    /// RFC 6962, section 2.1.2.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub consistency: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAuditLeavesRequest {
+    /// First leaf wanted, from 0.
+    #[prost(uint64, tag = "1")]
+    pub from_index: u64,
+    /// 1 to 1,000; 0 for 100.
+    #[prost(uint32, tag = "2")]
+    pub page_size: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAuditLeavesResponse {
+    /// Each as it is hashed: nine lines.
+    #[prost(string, repeated, tag = "1")]
+    pub leaves: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveAuditLeafRequest {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// Leaves of the tree; 0 for the newest.
+    #[prost(uint64, tag = "2")]
+    pub tree_size: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveAuditLeafResponse {
+    #[prost(string, tag = "1")]
+    pub leaf: ::prost::alloc::string::String,
+    /// RFC 6962, section 2.1.1.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub inclusion: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// A signed note over that tree.
+    #[prost(string, tag = "3")]
+    pub head: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunRetentionRequest {
+    /// Nobody is erased.
+    #[prost(bool, tag = "1")]
+    pub dry_run: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunRetentionResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub removals: ::prost::alloc::vec::Vec<RetentionRemoval>,
+    /// Subjects looked at.
+    #[prost(uint64, tag = "2")]
+    pub examined: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetentionRemoval {
+    #[prost(string, tag = "1")]
+    pub subject_id: ::prost::alloc::string::String,
+    /// Such as "US-IL".
+    #[prost(string, tag = "2")]
+    pub jurisdiction: ::prost::alloc::string::String,
+    /// Name of the rule that ended.
+    #[prost(string, tag = "3")]
+    pub rule: ::prost::alloc::string::String,
+    /// The person's last interaction, and when the term after it ended.
+    #[prost(uint64, tag = "4")]
+    pub last_seen_unix_ms: u64,
+    #[prost(uint64, tag = "5")]
+    pub due_unix_ms: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRetentionScheduleRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRetentionScheduleResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub schedules: ::prost::alloc::vec::Vec<RetentionSchedule>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetentionSchedule {
+    /// Sites that it holds for; empty for every other site of the tenant.
+    #[prost(string, repeated, tag = "1")]
+    pub sites: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "2")]
+    pub jurisdiction: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub rules: ::prost::alloc::vec::Vec<RetentionRule>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetentionRule {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What it says, for a reader.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// Where the law says it.
+    #[prost(string, tag = "3")]
+    pub source: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportSubjectRequest {
+    #[prost(string, tag = "1")]
+    pub idempotency_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub subject_id: ::prost::alloc::string::String,
+    /// With the protected templates: they identify the person to whoever also has the gallery's key.
+    #[prost(bool, tag = "3")]
+    pub with_templates: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ExportSubjectResponse {
+    #[prost(message, optional, tag = "1")]
+    pub subject: ::core::option::Option<Subject>,
+    #[prost(message, optional, tag = "2")]
+    pub consent: ::core::option::Option<Consent>,
+    /// What may be shown of the payment reference; empty without one.
+    #[prost(string, tag = "3")]
+    pub payment_provider: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub payment_label: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub site: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "6")]
+    pub last_seen_unix_ms: u64,
+    #[prost(message, repeated, tag = "7")]
+    pub palms: ::prost::alloc::vec::Vec<ExportedPalm>,
+    /// Leaves of the audit log about this person, oldest first.
+    #[prost(message, repeated, tag = "8")]
+    pub leaves: ::prost::alloc::vec::Vec<ExportedLeaf>,
+    #[prost(string, tag = "9")]
+    pub model: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "10")]
+    pub generation: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ExportedPalm {
+    #[prost(enumeration = "PalmPosition", tag = "1")]
+    pub position: i32,
+    /// Quality of each reference, 0 to 100.
+    #[prost(uint32, repeated, tag = "2")]
+    pub qualities: ::prost::alloc::vec::Vec<u32>,
+    /// Bytes of each reference.
+    #[prost(uint32, tag = "3")]
+    pub reference_bytes: u32,
+    /// Only if asked for.
+    #[prost(message, repeated, tag = "4")]
+    pub references: ::prost::alloc::vec::Vec<Reference>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ExportedLeaf {
+    #[prost(string, tag = "1")]
+    pub leaf: ::prost::alloc::string::String,
+    /// Opens the leaf's commitment to the subject.
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: ::prost::alloc::vec::Vec<u8>,
+}
 /// Generated client implementations.
 pub mod protection_service_client {
     #![allow(
@@ -2626,6 +2826,158 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("volar.v1.AdminService", "RotateKeys"));
             self.inner.unary(req, path, codec).await
         }
+        /// The audit log's signed tree head as it is now, with the proof that an older tree is its beginning.
+        pub async fn get_audit_head(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAuditHeadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAuditHeadResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.AdminService/GetAuditHead",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.AdminService", "GetAuditHead"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Leaves of the audit log, in order.
+        pub async fn list_audit_leaves(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAuditLeavesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAuditLeavesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.AdminService/ListAuditLeaves",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.AdminService", "ListAuditLeaves"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Proves that a leaf is in a tree of the audit log.
+        pub async fn prove_audit_leaf(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProveAuditLeafRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProveAuditLeafResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.AdminService/ProveAuditLeaf",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.AdminService", "ProveAuditLeaf"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Erases whoever the retention schedule says must go, or tells who would.
+        pub async fn run_retention(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RunRetentionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RunRetentionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.AdminService/RunRetention",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.AdminService", "RunRetention"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The retention schedule of the tenant's sites, to publish.
+        pub async fn get_retention_schedule(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRetentionScheduleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRetentionScheduleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.AdminService/GetRetentionSchedule",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("volar.v1.AdminService", "GetRetentionSchedule"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Everything that is kept about one person, to hand to them.
+        pub async fn export_subject(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportSubjectRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportSubjectResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.AdminService/ExportSubject",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.AdminService", "ExportSubject"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2682,6 +3034,54 @@ pub mod admin_service_server {
             request: tonic::Request<super::RotateKeysRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RotateKeysResponse>,
+            tonic::Status,
+        >;
+        /// The audit log's signed tree head as it is now, with the proof that an older tree is its beginning.
+        async fn get_audit_head(
+            &self,
+            request: tonic::Request<super::GetAuditHeadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAuditHeadResponse>,
+            tonic::Status,
+        >;
+        /// Leaves of the audit log, in order.
+        async fn list_audit_leaves(
+            &self,
+            request: tonic::Request<super::ListAuditLeavesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAuditLeavesResponse>,
+            tonic::Status,
+        >;
+        /// Proves that a leaf is in a tree of the audit log.
+        async fn prove_audit_leaf(
+            &self,
+            request: tonic::Request<super::ProveAuditLeafRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProveAuditLeafResponse>,
+            tonic::Status,
+        >;
+        /// Erases whoever the retention schedule says must go, or tells who would.
+        async fn run_retention(
+            &self,
+            request: tonic::Request<super::RunRetentionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RunRetentionResponse>,
+            tonic::Status,
+        >;
+        /// The retention schedule of the tenant's sites, to publish.
+        async fn get_retention_schedule(
+            &self,
+            request: tonic::Request<super::GetRetentionScheduleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRetentionScheduleResponse>,
+            tonic::Status,
+        >;
+        /// Everything that is kept about one person, to hand to them.
+        async fn export_subject(
+            &self,
+            request: tonic::Request<super::ExportSubjectRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportSubjectResponse>,
             tonic::Status,
         >;
     }
@@ -3017,6 +3417,278 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RotateKeysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.AdminService/GetAuditHead" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetAuditHeadSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::GetAuditHeadRequest>
+                    for GetAuditHeadSvc<T> {
+                        type Response = super::GetAuditHeadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAuditHeadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::get_audit_head(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetAuditHeadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.AdminService/ListAuditLeaves" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListAuditLeavesSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ListAuditLeavesRequest>
+                    for ListAuditLeavesSvc<T> {
+                        type Response = super::ListAuditLeavesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListAuditLeavesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::list_audit_leaves(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListAuditLeavesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.AdminService/ProveAuditLeaf" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProveAuditLeafSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ProveAuditLeafRequest>
+                    for ProveAuditLeafSvc<T> {
+                        type Response = super::ProveAuditLeafResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProveAuditLeafRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::prove_audit_leaf(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProveAuditLeafSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.AdminService/RunRetention" => {
+                    #[allow(non_camel_case_types)]
+                    struct RunRetentionSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::RunRetentionRequest>
+                    for RunRetentionSvc<T> {
+                        type Response = super::RunRetentionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RunRetentionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::run_retention(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RunRetentionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.AdminService/GetRetentionSchedule" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRetentionScheduleSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::GetRetentionScheduleRequest>
+                    for GetRetentionScheduleSvc<T> {
+                        type Response = super::GetRetentionScheduleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRetentionScheduleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::get_retention_schedule(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRetentionScheduleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.AdminService/ExportSubject" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportSubjectSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ExportSubjectRequest>
+                    for ExportSubjectSvc<T> {
+                        type Response = super::ExportSubjectResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportSubjectRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::export_subject(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportSubjectSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

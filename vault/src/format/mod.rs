@@ -8,6 +8,7 @@
 //!
 //! A record is written in the newest version and read in every version that ever was.
 
+pub mod audit;
 pub mod v1;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -52,6 +53,18 @@ pub enum Kind {
     Event = 12,
     /// [`v1::Follower`]
     Follower = 13,
+    /// [`audit::AuditHead`]
+    AuditHead = 40,
+    /// [`audit::AuditLeaf`]
+    AuditLeaf = 41,
+    /// [`audit::AuditNode`]
+    AuditNode = 42,
+    /// [`audit::AuditKey`]
+    AuditKey = 43,
+    /// [`audit::Trail`]
+    Trail = 44,
+    /// [`audit::ErasureProof`]
+    ErasureProof = 45,
 }
 
 /// What a record belongs to; a record opens nowhere else.

@@ -4,6 +4,7 @@ use volar_core::randomness::SeededRandomness;
 use volar_core::shard::Shard;
 use volar_core::template::Position;
 
+use super::audit::*;
 use super::v1::*;
 use super::*;
 
@@ -75,6 +76,12 @@ fn records_of_version_1_are_written_and_read_as_ever() {
     check(&Claim { idempotency: IdempotencyId::from_bytes([3; 16]), site, device, claimed_at: at }, &mut wrong);
     check(&Event { subject: subject(), change: Change::Held }, &mut wrong);
     check(&Follower { seen_at: at }, &mut wrong);
+    check(&AuditHead { size: 3, peaks: vec![[1; 32], [2; 32]] }, &mut wrong);
+    check(&AuditLeaf { text: text("leaf"), trail: vec![5, 6] }, &mut wrong);
+    check(&AuditNode { hash: [3; 32] }, &mut wrong);
+    check(&AuditKey { seed: SecretBytes::new([4; 32]) }, &mut wrong);
+    check(&Trail { leaf: 300, seen_at: at }, &mut wrong);
+    check(&ErasureProof { leaf: 301, salt: [7; 32] }, &mut wrong);
     assert!(wrong.is_empty(), "these lines differ from golden/v1.txt:\n{}", wrong.join("\n"));
 }
 

@@ -86,4 +86,66 @@ impl AdminService for Admin {
         let keys = blocking(&self.0, move |_| vault.rotate_keys(&peer, from)).await.map_err(fault)?;
         Ok(Response::new(wire::RotateKeysResponse { keys: Some(convert::keys(keys)) }))
     }
+
+    async fn get_audit_head(
+        &self,
+        request: Request<wire::GetAuditHeadRequest>,
+    ) -> Result<Response<wire::GetAuditHeadResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let since = request.into_inner().since_size;
+        let log = blocking(&self.0, move |vault| vault.audit_head(&peer, since)).await.map_err(fault)?;
+        Ok(Response::new(convert::audit_head(&log)))
+    }
+
+    async fn list_audit_leaves(
+        &self,
+        request: Request<wire::ListAuditLeavesRequest>,
+    ) -> Result<Response<wire::ListAuditLeavesResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let wire::ListAuditLeavesRequest { from_index, page_size } = request.into_inner();
+        let leaves = blocking(&self.0, move |vault| vault.audit_leaves(&peer, from_index, page_size as usize)).await;
+        Ok(Response::new(wire::ListAuditLeavesResponse { leaves: leaves.map_err(fault)? }))
+    }
+
+    async fn prove_audit_leaf(
+        &self,
+        request: Request<wire::ProveAuditLeafRequest>,
+    ) -> Result<Response<wire::ProveAuditLeafResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let wire::ProveAuditLeafRequest { index, tree_size } = request.into_inner();
+        let proof = blocking(&self.0, move |vault| vault.audit_leaf(&peer, index, tree_size)).await.map_err(fault)?;
+        Ok(Response::new(convert::audit_leaf(proof)))
+    }
+
+    async fn run_retention(
+        &self,
+        request: Request<wire::RunRetentionRequest>,
+    ) -> Result<Response<wire::RunRetentionResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let dry_run = request.into_inner().dry_run;
+        let run = blocking(&self.0, move |vault| vault.run_retention(&peer, dry_run)).await.map_err(fault)?;
+        Ok(Response::new(convert::retention_run(run)))
+    }
+
+    async fn get_retention_schedule(
+        &self,
+        request: Request<wire::GetRetentionScheduleRequest>,
+    ) -> Result<Response<wire::GetRetentionScheduleResponse>, Status> {
+        let schedules = self.0.retention_schedules(&Peer::of(&request)?).map_err(fault)?;
+        let schedules = schedules.into_iter().map(convert::retention_schedule).collect();
+        Ok(Response::new(wire::GetRetentionScheduleResponse { schedules }))
+    }
+
+    async fn export_subject(
+        &self,
+        request: Request<wire::ExportSubjectRequest>,
+    ) -> Result<Response<wire::ExportSubjectResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let request = request.into_inner();
+        let call = convert::call(&request.idempotency_id, &request).map_err(fault)?;
+        let subject = convert::subject_id(&request.subject_id).map_err(fault)?;
+        let with_templates = request.with_templates;
+        let export = blocking(&self.0, move |vault| vault.export_subject(&peer, &call, subject, with_templates)).await;
+        Ok(Response::new(convert::exported(export.map_err(fault)?, with_templates)))
+    }
 }

@@ -52,6 +52,12 @@ pub const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.SealService/GetSeal", &[Role::Operator]),
     ("/volar.v1.SealService/Unseal", &[Role::Operator]),
     ("/volar.v1.SealService/Seal", &[Role::Operator]),
+    ("/volar.v1.AdminService/GetAuditHead", &[Role::Operator]),
+    ("/volar.v1.AdminService/ListAuditLeaves", &[Role::Operator]),
+    ("/volar.v1.AdminService/ProveAuditLeaf", &[Role::Operator]),
+    ("/volar.v1.AdminService/RunRetention", &[Role::Operator]),
+    ("/volar.v1.AdminService/GetRetentionSchedule", &[Role::Operator]),
+    ("/volar.v1.AdminService/ExportSubject", &[Role::Operator]),
 ]);
 
 macro_rules! limited {

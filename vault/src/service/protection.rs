@@ -7,7 +7,7 @@ use volar_service::identity::Peer;
 
 use super::fault;
 use crate::convert;
-use crate::vault::Vault;
+use crate::vault::{Vault, blocking};
 
 /// Gives capture devices their gallery's key.
 pub struct Protection(pub Arc<Vault>);
@@ -19,8 +19,9 @@ impl ProtectionService for Protection {
         request: Request<wire::GetProtectionRequest>,
     ) -> Result<Response<wire::GetProtectionResponse>, Status> {
         let peer = Peer::of(&request)?;
-        let gallery = convert::gallery(&request.get_ref().gallery);
-        let protection = gallery.and_then(|gallery| self.0.protection(&peer.tenant, &gallery)).map_err(fault)?;
+        let gallery = convert::gallery(&request.get_ref().gallery).map_err(fault)?;
+        let given = blocking(&self.0, move |vault| vault.give_protection(&peer, &gallery)).await;
+        let protection = given.map_err(fault)?;
         Ok(Response::new(convert::protection(&protection)))
     }
 }

@@ -50,11 +50,23 @@ pub enum Table {
     Followers,
     /// What is forgotten when: by time, table and that table's key. Empty rows.
     Expiries,
+    /// Right edges of audit logs, by tenant.
+    AuditHeads,
+    /// What signs audit logs' heads, by tenant.
+    AuditKeys,
+    /// Leaves of audit logs, by tenant and index.
+    AuditLeaves,
+    /// Hashes of audit logs' full subtrees, by tenant, level and place.
+    AuditNodes,
+    /// Ends of subjects' trails through the audit log, by tenant and subject.
+    Trails,
+    /// Which leaves prove erasures, by tenant and subject.
+    ErasureProofs,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::Meta,
         Self::Galleries,
         Self::Heads,
@@ -72,6 +84,12 @@ impl Table {
         Self::Feed,
         Self::Followers,
         Self::Expiries,
+        Self::AuditHeads,
+        Self::AuditKeys,
+        Self::AuditLeaves,
+        Self::AuditNodes,
+        Self::Trails,
+        Self::ErasureProofs,
     ];
 }
 

@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use tokio::sync::watch;
+use volar_core::audit::Action;
 use volar_core::id::{GalleryId, ModelId, SubjectId, TenantId};
 use volar_core::secret::Key;
 use zeroize::Zeroizing;
 
 use super::{DamagedKeys, Gallery, Parts, Settings, Tenant, Vault, probes_name};
+use crate::audit::{About, Actor};
 use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, SecretBytes};
@@ -83,6 +85,7 @@ impl Vault {
             let keys = self.open_keys(&id)?;
             let mut tenant =
                 Tenant { id: id.clone(), keys, galleries: Default::default(), rotation: Default::default() };
+            self.open_audit(&tenant)?;
             for (gallery, model) in galleries {
                 let opened = self.open_gallery(&tenant, &gallery, &model)?;
                 tenant.galleries.insert(gallery, opened);
@@ -145,6 +148,8 @@ impl Vault {
                 key: SecretBytes::new(*key),
             };
             self.put(tenant, transaction, Table::Galleries, &row, &made)?;
+            let what = format!("the protection key of gallery {id} was made");
+            self.note(tenant, transaction, &Actor::vault(), Action::Key, About::Nobody, &what)?;
             Ok(made)
         })?;
         if stored.model != *model {

@@ -63,6 +63,11 @@ impl SubjectKey {
         format::open(sealed, &self.key, self.binding(tenant, id))
     }
 
+    /// Opens the commitment to this subject in leaf `index` of the audit log.
+    pub(crate) fn audit_salt(&self, index: u64) -> [u8; 32] {
+        *self.key.derive("volar.v1 audit salt", &[&index.to_be_bytes()]).expose()
+    }
+
     fn binding<'a>(&self, tenant: &'a Tenant, id: &'a [u8]) -> Binding<'a> {
         Binding { tenant: &tenant.id, subject: Some(self.subject), id, key_version: VERSION }
     }

@@ -1,5 +1,6 @@
 //! The vault from outside: its flows, what it refuses, what it survives.
 
+mod auditing;
 mod bad_input;
 mod conformance;
 mod damage;
@@ -14,6 +15,7 @@ mod lifetimes;
 mod model;
 mod people;
 mod postgres;
+mod retaining;
 mod rotating;
 mod scan;
 mod sealing;

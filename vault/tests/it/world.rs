@@ -143,6 +143,7 @@ impl<E: Engine> WorldOver<E> {
             answer_lifetime: Duration::from_secs(72 * 3_600),
             erasure_wait: Duration::from_millis(50),
             heartbeat: Duration::from_millis(100),
+            retention: Default::default(),
             damaged_keys: DamagedKeys::Refuse,
         };
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_milliseconds(1_790_000_000_000)));
@@ -217,7 +218,7 @@ impl<E: Engine> WorldOver<E> {
 
     /// Everything in the feed.
     pub(crate) fn feed(&self, vault: &Vault) -> Vec<FeedItem> {
-        vault.events(&matcher(), &members(), Shard::WHOLE, 1, 100_000).expect("readable").0
+        vault.events(&matcher(), &members(),Shard::WHOLE, 1, 100_000).expect("readable").0
     }
 
     /// Enrols somebody and returns their enrollment, subject and sequence number.
@@ -230,7 +231,7 @@ impl<E: Engine> WorldOver<E> {
     /// Enrols somebody, active and with a payment reference.
     pub(crate) fn member(&self, vault: &Vault) -> SubjectId {
         let (enrollment, subject, sequence) = self.enroll(vault);
-        let clear = vault.report_verdict(&matcher(), &self.call(0), &members(), sequence, Shard::WHOLE, None);
+        let clear = vault.report_verdict(&matcher(), &self.call(0), &members(), sequence,Shard::WHOLE, None);
         assert_eq!(clear.expect("reported"), Some(State::Active));
         vault.bind_payment(&kiosk(), &self.call(0), enrollment, &payment()).expect("bound");
         subject

@@ -1,5 +1,6 @@
 //! A vault and a matcher that know a few made-up people, over mutual TLS.
 
+pub(crate) mod log;
 mod vault;
 
 use std::process::Output;
@@ -32,6 +33,11 @@ const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.SealService/GetSeal", &[Role::Operator]),
     ("/volar.v1.SealService/Unseal", &[Role::Operator]),
     ("/volar.v1.SealService/Seal", &[Role::Operator]),
+    ("/volar.v1.AdminService/GetAuditHead", &[Role::Operator]),
+    ("/volar.v1.AdminService/ListAuditLeaves", &[Role::Operator]),
+    ("/volar.v1.AdminService/RunRetention", &[Role::Operator]),
+    ("/volar.v1.AdminService/GetRetentionSchedule", &[Role::Operator]),
+    ("/volar.v1.AdminService/ExportSubject", &[Role::Operator]),
     ("/volar.v1.CheckoutService/Claim", &[Role::Checkout]),
 ]);
 

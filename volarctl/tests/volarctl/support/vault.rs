@@ -11,6 +11,8 @@ use volar_proto::v1::seal_service_server::SealService;
 use volar_proto::v1::*;
 use volar_service::fault::Fault;
 
+use super::log;
+
 /// Somebody enrolled.
 pub(crate) const SUBJECT: &str = "3f2b8c1e-5d0a-4f6b-9c7d-2e1f0a9b8c7d";
 /// A ticket: base64url of some bytes.
@@ -109,6 +111,7 @@ impl AdminService for Vault {
             erased_at_unix_ms: 1_790_000_000_000,
             matchers_confirmed: vec!["matcher-1".to_owned()],
             matchers_pending: Vec::new(),
+            proof: None,
         };
         Ok(Response::new(EraseSubjectResponse { receipt: Some(receipt) }))
     }
@@ -135,6 +138,68 @@ impl AdminService for Vault {
         memory.calls.push(("rotate", request.into_inner().from_version.to_string()));
         memory.looks = Some(2);
         Ok(Response::new(RotateKeysResponse { keys: Some(memory.keys()) }))
+    }
+
+    async fn get_audit_head(
+        &self,
+        request: Request<GetAuditHeadRequest>,
+    ) -> Result<Response<GetAuditHeadResponse>, Status> {
+        Ok(Response::new(log::answer(request.into_inner().since_size)))
+    }
+
+    /// Four leaves a page at most.
+    async fn list_audit_leaves(
+        &self,
+        request: Request<ListAuditLeavesRequest>,
+    ) -> Result<Response<ListAuditLeavesResponse>, Status> {
+        let ListAuditLeavesRequest { from_index, page_size } = request.into_inner();
+        let page = log::leaves().into_iter().skip(from_index as usize).take(page_size.min(4) as usize);
+        Ok(Response::new(ListAuditLeavesResponse { leaves: page.collect() }))
+    }
+
+    async fn prove_audit_leaf(
+        &self,
+        _: Request<ProveAuditLeafRequest>,
+    ) -> Result<Response<ProveAuditLeafResponse>, Status> {
+        Err(fault(Code::InvalidArgument, "FIELD_INVALID"))
+    }
+
+    async fn run_retention(&self, _: Request<RunRetentionRequest>) -> Result<Response<RunRetentionResponse>, Status> {
+        let removal = RetentionRemoval {
+            subject_id: SUBJECT.to_owned(),
+            jurisdiction: "US-IL".to_owned(),
+            rule: "three-years-unused".to_owned(),
+            last_seen_unix_ms: 1_790_000_000_000,
+            due_unix_ms: 1_890_000_000_000,
+        };
+        Ok(Response::new(RunRetentionResponse { removals: vec![removal], examined: 5 }))
+    }
+
+    async fn get_retention_schedule(
+        &self,
+        _: Request<GetRetentionScheduleRequest>,
+    ) -> Result<Response<GetRetentionScheduleResponse>, Status> {
+        let rule = RetentionRule {
+            name: "three-years-unused".to_owned(),
+            text: "Destroyed within three years.".to_owned(),
+            source: "740 ILCS 14/15(a)".to_owned(),
+        };
+        let schedule = RetentionSchedule {
+            sites: vec!["chicago".to_owned()],
+            jurisdiction: "US-IL".to_owned(),
+            title: "Illinois, USA".to_owned(),
+            rules: vec![rule],
+        };
+        Ok(Response::new(GetRetentionScheduleResponse { schedules: vec![schedule] }))
+    }
+
+    async fn export_subject(
+        &self,
+        _: Request<ExportSubjectRequest>,
+    ) -> Result<Response<ExportSubjectResponse>, Status> {
+        let subject = Some(subject(0, "members"));
+        let payment_label = "Test account anna".to_owned();
+        Ok(Response::new(ExportSubjectResponse { subject, payment_label, ..ExportSubjectResponse::default() }))
     }
 }
 

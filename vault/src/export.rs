@@ -1,0 +1,78 @@
+//! Access and portability: everything that is kept about one person, for that person (GDPR, articles 15 and 20).
+
+use volar_core::audit::Action;
+use volar_core::clock::Timestamp;
+use volar_core::id::{ModelId, SubjectId};
+use volar_service::identity::Peer;
+
+use crate::audit::About;
+use crate::error::VaultError;
+use crate::format::v1::{self, Answer, Palm};
+use crate::rows::{self, Method};
+use crate::store::Table;
+use crate::vault::{Call, Vault};
+
+/// What is kept about a person.
+pub struct Exported {
+    /// Who.
+    pub id: SubjectId,
+    /// Their enrollment and release.
+    pub subject: v1::Subject,
+    /// How they pay, if they do; whoever hands it out shows the provider and the label only.
+    pub payment: Option<v1::Payment>,
+    /// Their last interaction.
+    pub last_seen: Timestamp,
+    /// Their protected references.
+    pub palms: Vec<Palm>,
+    /// Leaves of the audit log about them, oldest first, with the salts that open them.
+    pub leaves: Vec<(String, [u8; 32])>,
+    /// The model of their references.
+    pub model: ModelId,
+    /// The generation of their references' protection.
+    pub generation: u32,
+}
+
+impl Vault {
+    /// Gives out what is kept about a person, and notes that it was given.
+    pub fn export_subject(
+        &self,
+        peer: &Peer,
+        call: &Call,
+        subject: SubjectId,
+        with_templates: bool,
+    ) -> Result<Exported, VaultError> {
+        let tenant = self.tenant(&peer.tenant)?;
+        self.store.write(|transaction| {
+            let (record, key) = self.living(tenant, transaction, subject)?;
+            let method = Method::ExportSubject;
+            if self.answered(tenant, transaction, &peer.device, method, call)?.is_none() {
+                let what = if with_templates { "access, with templates" } else { "access" };
+                let about = About::Living { key: &key, seen: false };
+                self.note(tenant, transaction, &peer.into(), Action::Export, about, what)?;
+                let answer = Answer::State(Some(record.state));
+                self.remember(tenant, transaction, &peer.device, method, call, answer)?;
+            }
+            let row = rows::subject(&tenant.id, subject);
+            let payment = transaction.read(Table::Payments, &row)?;
+            let payment = payment.map(|sealed| key.open(tenant, &row, &sealed)).transpose()?;
+            let mut palms = Vec::with_capacity(record.positions.len());
+            for &position in &record.positions {
+                let row = rows::palm(&tenant.id, &record.gallery, record.sequence, position);
+                let sealed = transaction.read(Table::Palms, &row)?;
+                let sealed = sealed.ok_or(VaultError::RecordMissing { kind: "palm" })?;
+                palms.push(key.open(tenant, &rows::palm_id(position), &sealed)?);
+            }
+            let gallery = tenant.gallery(&record.gallery)?;
+            Ok(Exported {
+                id: subject,
+                payment,
+                last_seen: self.last_seen(tenant, transaction, &key)?.unwrap_or(record.enrolled_at),
+                palms,
+                leaves: self.trail(tenant, transaction, &key)?,
+                model: gallery.model.clone(),
+                generation: gallery.generation,
+                subject: record,
+            })
+        })
+    }
+}
