@@ -111,7 +111,7 @@ fn no_acknowledged_enrollment_is_lost_when_the_vault_is_killed() {
     assert!(acknowledged.len() > VAULT_KILLS, "the load enrolled nobody");
 }
 
-/// A batch that was under way when its vault was killed never comes after the next vault has opened.
+/// The lock is the connection's: cut, the vault connects and locks again by itself.
 #[test]
 fn a_second_vault_on_one_database_is_refused_and_the_first_goes_on() {
     let world = WorldOver::over(Postgres(PostgresConfig {
