@@ -53,6 +53,10 @@ impl Store for Recorder {
         self.inner.transact(&mut |transaction| body(&Hearing { recorder: self, inner: transaction }))
     }
 
+    fn barrier(&self) -> Result<(), StoreError> {
+        self.inner.barrier()
+    }
+
     fn settle(&self) -> Result<(), StoreError> {
         self.inner.settle()
     }

@@ -22,7 +22,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -55,6 +55,8 @@ pub struct PostgresStore {
     runtime: Option<Runtime>,
     /// Answers when the writer has ended.
     ended: Mutex<mpsc::Receiver<()>>,
+    /// Read by every body while it runs, so that whoever writes it has waited for all.
+    running: RwLock<()>,
 }
 
 impl PostgresStore {
@@ -103,7 +105,15 @@ impl PostgresStore {
             let _ = ending.send(());
         });
         thread.map_err(|error| StoreError::Io { path: place.clone().into(), error })?;
-        Ok(Self { place, patience, ledger, reader, runtime: Some(runtime), ended: Mutex::new(ended) })
+        Ok(Self {
+            place,
+            patience,
+            ledger,
+            reader,
+            runtime: Some(runtime),
+            ended: Mutex::new(ended),
+            running: RwLock::default(),
+        })
     }
 
     fn failed(&self, failure: &Failure) -> StoreError {
@@ -243,9 +253,15 @@ impl Store for PostgresStore {
     }
 
     fn transact(&self, body: &mut Body<'_>) -> Result<(), StoreError> {
+        let _running = self.running.read().unwrap_or_else(PoisonError::into_inner);
         let (word, outcome) = self.run(body).map_err(|failure| self.failed(&failure))?;
         self.wait(outcome)?;
         word.map(drop)
+    }
+
+    fn barrier(&self) -> Result<(), StoreError> {
+        drop(self.running.write().unwrap_or_else(PoisonError::into_inner));
+        self.check()
     }
 
     /// Reads see nothing that is not durable.
