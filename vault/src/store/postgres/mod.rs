@@ -59,6 +59,9 @@ pub struct PostgresStore {
     running: RwLock<()>,
 }
 
+/// A body's word, and what to wait for.
+type Ran = (Result<bool, StoreError>, Option<Arc<ledger::Outcome>>);
+
 impl PostgresStore {
     /// Opens the store in the database that `config` names, and makes or updates its tables. `randomness` names this
     /// writer.
@@ -140,7 +143,7 @@ impl PostgresStore {
     }
 
     /// Runs `body`, alone if it must be, and hands its writes on; returns its word and what to wait for.
-    fn run(&self, body: &mut Body<'_>) -> Result<(Result<bool, StoreError>, Option<Arc<ledger::Outcome>>), Failure> {
+    fn run(&self, body: &mut Body<'_>) -> Result<Ran, Failure> {
         let base = {
             let state = self.ledger.lock();
             state.check()?;
