@@ -120,6 +120,14 @@ pub fn wire_search(gallery: &GalleryId, protection: &Protection, probe: &Probe) 
     }
 }
 
+/// Wipes the palm of a request that was sent.
+pub fn wipe(request: &mut v1::SearchRequest) {
+    if let Some(probe) = &mut request.probe {
+        probe.embedding.zeroize();
+        probe.orientation_codes.zeroize();
+    }
+}
+
 /// A shard's answer as it travels.
 pub fn searched(searched: Searched, shard: Shard, feed_id: String) -> v1::SearchResponse {
     let candidate = |candidate: Candidate| v1::Candidate {

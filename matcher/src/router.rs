@@ -154,8 +154,9 @@ impl Search for Router {
     async fn search(&self, probe: Probe) -> Result<Searched, Fault> {
         let protection = self.gallery.protection().ok_or_else(not_ready)?;
         let feed_id = self.position.borrow().feed_id.clone();
-        let request = convert::wire_search(&self.id, &protection, &probe);
+        let mut request = convert::wire_search(&self.id, &protection, &probe);
         let parts = join_all(self.shards.iter().map(|shard| self.ask(shard, &request, &feed_id))).await;
+        convert::wipe(&mut request);
         let mut searched = Searched { candidates: Vec::new(), references: 0, complete: true };
         for (shard, part) in self.shards.iter().zip(parts) {
             match part {

@@ -117,6 +117,10 @@ impl Store for Deadly {
         self.1.around(|| self.0.transact(body))
     }
 
+    fn barrier(&self) -> Result<(), StoreError> {
+        self.1.around(|| self.0.barrier())
+    }
+
     fn settle(&self) -> Result<(), StoreError> {
         self.1.around(|| self.0.settle())
     }

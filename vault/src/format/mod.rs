@@ -9,6 +9,7 @@
 //! A record is written in the newest version and read in every version that ever was.
 
 pub mod audit;
+mod early;
 pub mod v1;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -84,6 +85,11 @@ pub struct Binding<'a> {
 pub trait Record: Serialize + DeserializeOwned {
     /// What it is.
     const KIND: Kind;
+
+    /// Reads it back, from the newest layout or any that ever was.
+    fn decode(plain: &[u8]) -> Result<Self, postcard::Error> {
+        postcard::from_bytes(plain)
+    }
 }
 
 /// Why sealed bytes do not give a record.
@@ -150,7 +156,7 @@ pub fn open<R: Record>(sealed: &[u8], key: &Key, binding: Binding<'_>) -> Result
     if sealed[1..5] != binding.key_version.to_be_bytes() {
         return Err(FormatError::Forged { kind });
     }
-    postcard::from_bytes(&plain).map_err(|_| FormatError::Undecodable { kind })
+    R::decode(&plain).map_err(|_| FormatError::Undecodable { kind })
 }
 
 /// The version of the long-term key that sealed bytes say they are under; `None` if they are too short to be a record.

@@ -85,6 +85,16 @@ fn records_of_version_1_are_written_and_read_as_ever() {
     assert!(wrong.is_empty(), "these lines differ from golden/v1.txt:\n{}", wrong.join("\n"));
 }
 
+/// From before galleries had parts: whoever had spoken had searched everything.
+#[test]
+fn an_early_subject_reads_as_one_of_now() {
+    let line = GOLDEN.lines().find_map(|line| line.strip_prefix("EarlySubject ")).expect("kept");
+    let sealed = hex::decode(line).expect("hexadecimal");
+    let tenant = tenant();
+    let opened: Subject = open(&sealed, &key(), binding(&tenant)).expect("old records open for ever");
+    assert_eq!(opened, example_subject(Timestamp::from_unix_milliseconds(1_790_000_000_000)));
+}
+
 fn example_subject(at: Timestamp) -> Subject {
     Subject {
         gallery: slug("members"),

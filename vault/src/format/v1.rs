@@ -10,7 +10,7 @@ use volar_core::shard::Shard;
 use volar_core::template::{self, EnrolledPalm, Position};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{Kind, Record};
+use super::{Kind, Record, early};
 
 /// The schema version.
 pub const VERSION: u8 = 1;
@@ -341,7 +341,6 @@ macro_rules! records {
 records!(
     Gallery,
     Head,
-    Subject,
     Palm,
     PendingProbes,
     Payment,
@@ -353,6 +352,15 @@ records!(
     Event,
     Follower
 );
+
+impl Record for Subject {
+    const KIND: Kind = Kind::Subject;
+
+    fn decode(plain: &[u8]) -> Result<Self, postcard::Error> {
+        // No early subject reads as one of now: where the text of a part is due, a verdict had a zero, or a one and an id.
+        postcard::from_bytes(plain).or_else(|_| Ok(postcard::from_bytes::<early::Subject>(plain)?.into()))
+    }
+}
 
 macro_rules! silent_debug {
     ($($name:ident),*) => {

@@ -16,6 +16,7 @@ pub fn check<S: Store>(mut open: impl FnMut() -> S) {
     many_rows_are_read_as_one_by_one(&mut open);
     blobs_read_back_and_survive(&mut open);
     blobs_are_written_beside_each_other(&mut open);
+    a_barrier_waits_for_bodies_under_way(&mut open);
 }
 
 fn rows_read_back_and_survive<S: Store>(open: &mut impl FnMut() -> S) {
@@ -257,6 +258,32 @@ fn blobs_read_back_and_survive<S: Store>(open: &mut impl FnMut() -> S) {
     assert_eq!(store.blob("one").expect("readable"), None);
     assert_eq!(store.blobs().expect("readable"), ["two"]);
     store.remove_blob("two").expect("writable");
+}
+
+fn a_barrier_waits_for_bodies_under_way<S: Store>(open: &mut impl FnMut() -> S) {
+    use std::sync::mpsc;
+    let store = open();
+    let ((begin, begun), (release, gate), (pass, passed)) = (mpsc::channel(), mpsc::channel::<()>(), mpsc::channel());
+    std::thread::scope(|scope| {
+        let store = &store;
+        scope.spawn(move || {
+            transact(store, |transaction| {
+                begin.send(()).expect("the test waits");
+                // A body that runs again finds the gate open.
+                let _ = gate.recv();
+                transaction.put(Table::Heads, b"barrier", b"1")
+            });
+        });
+        begun.recv().expect("the body runs");
+        scope.spawn(move || {
+            store.barrier().expect("the store works");
+            pass.send(read(store, Table::Heads, b"barrier")).expect("the test waits");
+        });
+        assert!(passed.recv_timeout(std::time::Duration::from_millis(50)).is_err(), "a body is still running");
+        drop(release);
+        let seen = passed.recv().expect("the barrier ends");
+        assert_eq!(seen.as_deref(), Some(b"1".as_slice()), "the body's writes are there");
+    });
 }
 
 fn number(value: Option<Vec<u8>>) -> u64 {

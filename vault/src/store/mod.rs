@@ -107,6 +107,9 @@ pub trait Store: Rows + Send + Sync + 'static {
     /// it wrote, and everything that it read, is durable when this returns.
     fn transact(&self, body: &mut Body<'_>) -> Result<(), StoreError>;
 
+    /// Returns once every body that began before has ended, its writes kept or not.
+    fn barrier(&self) -> Result<(), StoreError>;
+
     /// Returns once everything that a read has seen so far is durable.
     fn settle(&self) -> Result<(), StoreError>;
 

@@ -234,6 +234,12 @@ impl Store for SledStore {
         self.wait(write)
     }
 
+    /// Bodies run one after the other.
+    fn barrier(&self) -> Result<(), StoreError> {
+        drop(self.applying.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+
     fn settle(&self) -> Result<(), StoreError> {
         let written = {
             let _alone = self.applying.lock().unwrap_or_else(PoisonError::into_inner);

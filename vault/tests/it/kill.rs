@@ -11,7 +11,7 @@ use volar_core::shard::Shard;
 use volar_vault::feed::News;
 use volar_vault::format::v1::State;
 
-use crate::world::{World, kiosk, matcher, members, operator};
+use crate::world::{World, WorldOver, kiosk, matcher, members, operator};
 
 const KILLS: usize = 10;
 
@@ -50,10 +50,15 @@ fn no_acknowledged_enrollment_is_lost_and_nobody_is_half_enrolled() {
     assert!(acknowledged.len() > KILLS, "the load enrolled nobody");
 }
 
-/// Runs the load, kills it at a random moment, and returns what it had acknowledged.
 fn enroll_until_killed(world: &World) -> Vec<EnrollmentId> {
+    acknowledged_until_killed(world, &["4", "60", "3"])
+}
+
+/// Runs the load in the world's folder, kills it at a random moment, and returns what it had acknowledged.
+pub(crate) fn acknowledged_until_killed<E>(world: &WorldOver<E>, arguments: &[&str]) -> Vec<EnrollmentId> {
     let mut child = Command::new(example("load"))
-        .args([world.folder.path().as_os_str().to_str().expect("plain path"), "4", "60", "3"])
+        .arg(world.folder.path())
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

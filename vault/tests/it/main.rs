@@ -1,5 +1,7 @@
 //! The vault from outside: its flows, what it refuses, what it survives.
 
+#![allow(clippy::duplicate_mod, reason = "flows, lifetimes and the model run over each engine")]
+
 mod auditing;
 mod bad_input;
 mod conformance;

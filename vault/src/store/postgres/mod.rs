@@ -22,7 +22,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -55,7 +55,12 @@ pub struct PostgresStore {
     runtime: Option<Runtime>,
     /// Answers when the writer has ended.
     ended: Mutex<mpsc::Receiver<()>>,
+    /// Read by every body while it runs, so that whoever writes it has waited for all.
+    running: RwLock<()>,
 }
+
+/// A body's word, and what to wait for.
+type Ran = (Result<bool, StoreError>, Option<Arc<ledger::Outcome>>);
 
 impl PostgresStore {
     /// Opens the store in the database that `config` names, and makes or updates its tables. `randomness` names this
@@ -103,7 +108,15 @@ impl PostgresStore {
             let _ = ending.send(());
         });
         thread.map_err(|error| StoreError::Io { path: place.clone().into(), error })?;
-        Ok(Self { place, patience, ledger, reader, runtime: Some(runtime), ended: Mutex::new(ended) })
+        Ok(Self {
+            place,
+            patience,
+            ledger,
+            reader,
+            runtime: Some(runtime),
+            ended: Mutex::new(ended),
+            running: RwLock::default(),
+        })
     }
 
     fn failed(&self, failure: &Failure) -> StoreError {
@@ -130,7 +143,7 @@ impl PostgresStore {
     }
 
     /// Runs `body`, alone if it must be, and hands its writes on; returns its word and what to wait for.
-    fn run(&self, body: &mut Body<'_>) -> Result<(Result<bool, StoreError>, Option<Arc<ledger::Outcome>>), Failure> {
+    fn run(&self, body: &mut Body<'_>) -> Result<Ran, Failure> {
         let base = {
             let state = self.ledger.lock();
             state.check()?;
@@ -243,9 +256,15 @@ impl Store for PostgresStore {
     }
 
     fn transact(&self, body: &mut Body<'_>) -> Result<(), StoreError> {
+        let _running = self.running.read().unwrap_or_else(PoisonError::into_inner);
         let (word, outcome) = self.run(body).map_err(|failure| self.failed(&failure))?;
         self.wait(outcome)?;
         word.map(drop)
+    }
+
+    fn barrier(&self) -> Result<(), StoreError> {
+        drop(self.running.write().unwrap_or_else(PoisonError::into_inner));
+        self.check()
     }
 
     /// Reads see nothing that is not durable.

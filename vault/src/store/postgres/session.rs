@@ -10,7 +10,7 @@ use super::schema::{self, BLOBS};
 use super::settings::Access;
 
 /// Of the advisory lock that one vault holds in a database: "volar" in ASCII.
-const LOCK: i64 = 0x766f_6c61_72;
+const LOCK: i64 = 0x0076_6f6c_6172;
 
 /// A connection that holds the lock.
 pub(super) struct Session {

@@ -207,6 +207,9 @@ async fn send(session: &Session, owner: &[u8; 16], before: u64, batch: &Batch, s
     }
 }
 
+/// One table's part of a batch: keys and values to put, bytes so far, keys to remove.
+type TableWrites<'a> = (Vec<&'a [u8]>, Vec<&'a [u8]>, usize, Vec<&'a [u8]>);
+
 /// What one statement writes.
 enum Chunk<'a> {
     Put(usize, Vec<&'a [u8]>, Vec<&'a [u8]>),
@@ -215,7 +218,7 @@ enum Chunk<'a> {
 
 fn chunks(batch: &Batch) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
-    let mut by_table: Vec<(Vec<&[u8]>, Vec<&[u8]>, usize, Vec<&[u8]>)> = vec![Default::default(); BLOBS];
+    let mut by_table: Vec<TableWrites<'_>> = vec![Default::default(); BLOBS];
     for ((table, key), value) in &batch.writes {
         let (keys, values, bytes, removed) = &mut by_table[*table];
         let Some(value) = value else {

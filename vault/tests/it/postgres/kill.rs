@@ -2,8 +2,7 @@
 //! none is applied twice.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use volar_vault::store::{PostgresConfig, PostgresStore, Rows, Store, StoreError,
 use volar_vault::vault::Vault;
 
 use super::server::{self, Server};
-use crate::kill::example;
+use crate::kill::acknowledged_until_killed;
 use crate::world::{Postgres, WorldOver, kiosk, matcher, members, operator};
 
 const SERVER_KILLS: usize = 12;
@@ -111,7 +110,7 @@ fn no_acknowledged_enrollment_is_lost_when_the_vault_is_killed() {
     assert!(acknowledged.len() > VAULT_KILLS, "the load enrolled nobody");
 }
 
-/// A batch that was under way when its vault was killed never comes after the next vault has opened.
+/// The lock is the connection's: cut, the vault connects and locks again by itself.
 #[test]
 fn a_second_vault_on_one_database_is_refused_and_the_first_goes_on() {
     let world = WorldOver::over(Postgres(PostgresConfig {
@@ -223,28 +222,7 @@ fn psql(host: &str, database: &str, sql: &str) -> String {
 }
 
 fn enroll_until_killed(world: &WorldOver<Postgres>) -> Vec<EnrollmentId> {
-    let folder = world.folder.path().to_str().expect("plain path");
-    let mut child = Command::new(example("load"))
-        .args([folder, "6", "60", "3", &world.engine().0.url])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("cargo builds the example before the tests");
-    let mut lines = child.stdout.take().expect("piped");
-    // Once the first is acknowledged, the kill falls into the work.
-    let mut first = [0; 1];
-    lines.read_exact(&mut first).expect("an acknowledgement");
-    let [random]: [u8; 1] = world.randomness.bytes();
-    let rest = std::thread::spawn(move || {
-        let mut text = String::from(char::from(first[0]));
-        // The pipe ends when the child does.
-        lines.read_to_string(&mut text).expect("text");
-        text
-    });
-    std::thread::sleep(Duration::from_millis(u64::from(random)));
-    child.kill().expect("running");
-    child.wait().expect("killed");
-    rest.join().expect("no panic").lines().filter_map(|line| line.parse().ok()).collect()
+    acknowledged_until_killed(world, &["6", "60", "3", &world.engine().0.url])
 }
 
 fn number(value: Option<Vec<u8>>) -> u64 {

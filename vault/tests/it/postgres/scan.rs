@@ -3,11 +3,11 @@
 
 use volar_core::shard::Shard;
 use volar_vault::erasure::Erase;
+use volar_vault::store::PostgresConfig;
 
 use super::server::Server;
 use crate::scan::{plain_parts, search};
 use crate::world::{Postgres, WorldOver, kiosk, matcher, members, operator, payment};
-use volar_vault::store::PostgresConfig;
 
 #[tokio::test]
 async fn no_file_of_the_server_holds_anything_plain_or_a_wrapped_key() {
