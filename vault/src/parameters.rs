@@ -35,6 +35,11 @@ pub const SCAN_ROWS: usize = 256;
 /// A vault that has just started expects the matchers that it knows for this long: they follow again within 4 s, and an
 /// erasure waits for them as for connected ones.
 pub const FOLLOWERS_EXPECTED_FOR: Duration = Duration::from_secs(10);
+/// The daily retention run erases so many people of a tenant in any case, and beyond them one of [`UNATTENDED_SHARE`] at
+/// most; more is an operator's to begin. People enrol over months, so a day ends few terms unless the clock is wrong.
+pub const UNATTENDED_ERASURES_MIN: u64 = 10;
+/// See [`UNATTENDED_ERASURES_MIN`].
+pub const UNATTENDED_SHARE: u64 = 10;
 /// How often abandoned enrollments, and records whose time is over, are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
