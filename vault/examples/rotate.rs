@@ -142,7 +142,7 @@ impl Visitor {
         };
         vault.bind_payment(&kiosk, &call(), enrollment, &payment).expect("bound");
         let (subject, sequence) = self.found(vault, enrollment);
-        vault.report_verdict(&peer("matcher"), &call(), &members(), sequence,Shard::WHOLE, None).expect("reported");
+        vault.report_verdict(&peer("matcher"), &call(), &members(), sequence, Shard::WHOLE, None).expect("reported");
         subject
     }
 

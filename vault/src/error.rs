@@ -134,6 +134,20 @@ pub enum VaultError {
     /// Not usable at gates now.
     #[error("the person's enrollment is not active")]
     EnrollmentNotActive,
+    /// More people's terms are over than a day ends in ordinary life.
+    #[error(
+        "the terms of {due} of tenant \"{tenant}\"'s {examined} people are over, more than the {most} that are erased unattended; check the vault's clock and purpose_ends, see who it is with `volarctl retention run --dry-run`, then run it without"
+    )]
+    RetentionUnattended {
+        /// Whose.
+        tenant: TenantId,
+        /// How many are to go.
+        due: u64,
+        /// Of how many.
+        examined: u64,
+        /// Most that go unattended.
+        most: u64,
+    },
     /// The store was made under another key.
     #[error(
         "wrong key file or token: the store was made with key {expected}, this is key {found}; set [keys] to the key file or token that `volar-vault init` made for this store"

@@ -49,6 +49,11 @@ pub const ERASURES_AT_ONCE: usize = 32;
 pub const ROTATION_BATCH: usize = 256;
 /// Sealing waits so long for calls under way. The operator's own call, which asks for it, is cut after 30 s.
 pub const SEAL_TIME_MAX: Duration = Duration::from_secs(20);
+/// The daily retention run erases so many people of a tenant in any case, and beyond them one of [`UNATTENDED_SHARE`] at
+/// most; more is an operator's to begin. People enrol over months, so a day ends few terms unless the clock is wrong.
+pub const UNATTENDED_ERASURES_MIN: u64 = 10;
+/// See [`UNATTENDED_ERASURES_MIN`].
+pub const UNATTENDED_SHARE: u64 = 10;
 /// How often abandoned enrollments, and records whose time is over, are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 

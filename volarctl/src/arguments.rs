@@ -148,7 +148,7 @@ pub enum AuditCommand {
         out: Option<PathBuf>,
         /// The log's public key, or a file that holds it. [default: as the vault says]
         #[arg(long, value_name = "KEY")]
-        key: Option<String>,
+        log_key: Option<String>,
         /// A head that was kept earlier: prove that the log has only grown since. Repeat for more.
         #[arg(long, value_name = "FILE")]
         pinned: Vec<PathBuf>,
@@ -175,7 +175,7 @@ pub enum AuditCommand {
         file: PathBuf,
         /// The log's public key as the operator publishes it, or a file that holds it. [default: the file's own]
         #[arg(long, value_name = "KEY")]
-        key: Option<String>,
+        log_key: Option<String>,
         /// A head that was kept earlier. Repeat for more.
         #[arg(long, value_name = "FILE")]
         pinned: Vec<PathBuf>,

@@ -41,7 +41,7 @@ pub(crate) fn verify(file: &Path, key: Option<&str>, pinned: &[PathBuf]) -> Resu
         ("pinned heads", format!("{}, each a beginning of this log", pinned.len())),
     ]);
     if !trusted {
-        text.push_str("\nThe key is the file's own: give the one that the operator publishes with --key.");
+        text.push_str("\nThe key is the file's own: give the one that the operator publishes with --log-key.");
     }
     Ok(Report::new(json, text))
 }
@@ -53,10 +53,10 @@ pub(crate) async fn run(command: &AuditCommand, vault: &Server) -> Result<Report
             let key = log.head(0).await?.public_key;
             Ok(Report::new(json!({ "public_key": key }), shown(&key)))
         }
-        AuditCommand::Head { out, key, pinned } => log.show_head(out.as_deref(), key.as_deref(), pinned).await,
+        AuditCommand::Head { out, log_key, pinned } => log.show_head(out.as_deref(), log_key.as_deref(), pinned).await,
         AuditCommand::List { from, limit } => log.list(*from, *limit).await,
         AuditCommand::Export { out } => log.export(out).await,
-        AuditCommand::Verify { file, key, pinned } => verify(file, key.as_deref(), pinned),
+        AuditCommand::Verify { file, log_key, pinned } => verify(file, log_key.as_deref(), pinned),
     }
 }
 

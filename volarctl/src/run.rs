@@ -39,8 +39,8 @@ pub fn run(arguments: &Arguments, clock: &dyn Clock, randomness: &dyn Randomness
 fn carry_out(arguments: &Arguments, clock: &dyn Clock, randomness: &dyn Randomness) -> Result<Report, Failure> {
     match &arguments.command {
         Command::Certificate(command) => certificate_command::run(command, clock),
-        Command::Audit(AuditCommand::Verify { file, key, pinned }) => {
-            audit_command::verify(file, key.as_deref(), pinned)
+        Command::Audit(AuditCommand::Verify { file, log_key, pinned }) => {
+            audit_command::verify(file, log_key.as_deref(), pinned)
         }
         Command::Config => Ok(Report::new(json!({ "toml": DEFAULTS }), DEFAULTS.to_owned())),
         remote => {

@@ -86,7 +86,7 @@ impl Load {
             self.vault.bind_payment(&peer("kiosk"), &call(), enrolled[number], &payment()).expect("bound");
         });
         let everybody =
-            self.vault.events(&peer("matcher"), &gallery(),Shard::WHOLE, 1, usize::MAX).expect("readable").0;
+            self.vault.events(&peer("matcher"), &gallery(), Shard::WHOLE, 1, usize::MAX).expect("readable").0;
         let enrolled = everybody.iter().filter(|item| matches!(item.news, News::Enrolled { .. }));
         *self.subjects.lock().expect("no panic") = enrolled.map(|item| item.subject).collect();
     }
@@ -105,7 +105,7 @@ impl Load {
                     while started.elapsed() < FEED_TIME {
                         let limit = FEED_BATCH.min(end - from);
                         let read =
-                            self.vault.events(&peer("matcher"), &gallery(),Shard::WHOLE, from as u64 + 1, limit);
+                            self.vault.events(&peer("matcher"), &gallery(), Shard::WHOLE, from as u64 + 1, limit);
                         for item in read.expect("readable").0 {
                             if let News::Enrolled { palms, .. } = &item.news {
                                 let references = palms.iter().map(|palm| palm.references.len());

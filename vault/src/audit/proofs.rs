@@ -146,7 +146,7 @@ impl Vault {
             return Ok(leaf_hash(self.leaf(tenant, rows, range.start)?.text.as_bytes()));
         }
         let level = leaves.trailing_zeros();
-        if leaves.is_power_of_two() && level as usize % KEPT_LEVELS == 0 {
+        if leaves.is_power_of_two() && (level as usize).is_multiple_of(KEPT_LEVELS) {
             let row = rows::audit_node(&tenant.id, level as u8, range.start >> level);
             let node = tenant.record::<AuditNode>(rows, Table::AuditNodes, &row)?;
             return Ok(node.ok_or(VaultError::RecordMissing { kind: "audit node" })?.hash);

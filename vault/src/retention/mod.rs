@@ -12,6 +12,7 @@ use crate::audit::{About, Actor};
 use crate::erasure::Why;
 use crate::error::VaultError;
 use crate::format::v1;
+use crate::parameters::{UNATTENDED_ERASURES_MIN, UNATTENDED_SHARE};
 use crate::rows;
 use crate::store::{Rows, Table};
 use crate::vault::{Tenant, Vault};
@@ -45,10 +46,16 @@ impl Vault {
         self.retain(self.tenant(&peer.tenant)?, &peer.into(), dry_run)
     }
 
-    /// Erases everybody whose term is over; returns how many.
+    /// Erases everybody whose term is over; returns how many. Refuses to erase more at once than a day ends in ordinary
+    /// life: a clock years ahead or a mistyped day would end everybody's term, and nothing brings them back.
     pub fn run_retention_for_all(&self) -> Result<usize, VaultError> {
         let mut removed = 0;
         for tenant in self.tenants.values() {
+            let Run { removals, examined } = self.retain(tenant, &Actor::vault(), true)?;
+            let (due, most) = (removals.len() as u64, UNATTENDED_ERASURES_MIN.max(examined / UNATTENDED_SHARE));
+            if due > most {
+                return Err(VaultError::RetentionUnattended { tenant: tenant.id.clone(), due, examined, most });
+            }
             removed += self.retain(tenant, &Actor::vault(), false)?.removals.len();
         }
         Ok(removed)

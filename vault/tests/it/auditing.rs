@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tonic::Request;
-use volar_core::shard::Shard;
 use volar_core::audit::{Action, Leaf, SignedHead, commitment, verify_consistency, verify_inclusion};
 use volar_core::id::SubjectId;
+use volar_core::shard::Shard;
 use volar_core::ticket::Purpose;
 use volar_proto::v1 as wire;
 use volar_proto::v1::admin_service_server::AdminService;

@@ -175,7 +175,7 @@ fn no_damage_to_the_store_panics_or_goes_unnoticed() {
 }
 
 fn read_everything(vault: &Vault) -> Result<(), VaultError> {
-    vault.events(&crate::world::matcher(), &members(),Shard::WHOLE, 1, 1_000)?;
+    vault.events(&crate::world::matcher(), &members(), Shard::WHOLE, 1, 1_000)?;
     vault.status(&operator())?;
     vault.subjects(&operator(), &members(), None, 1_000, "").map(drop)
 }

@@ -51,7 +51,7 @@ async fn an_erasure_waits_for_connected_matchers() {
         let (vault, call) = (vault.clone(), world.call(0));
         async move { vault.erase(&operator(), call, Erase::Subject(subject)).await }
     });
-    while vault.events(&matcher(), &members(),Shard::WHOLE, 3, 1).expect("readable").0.is_empty() {
+    while vault.events(&matcher(), &members(), Shard::WHOLE, 3, 1).expect("readable").0.is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -73,13 +73,13 @@ async fn a_kiosk_cancels_what_it_has_not_finished() {
     let (enrollment, _, sequence) = world.enroll(&vault);
     let refused = cancel(peer("kiosk", "kiosk-2"), enrollment).await;
     assert!(matches!(refused, Err(VaultError::EnrollmentUnknown)));
-    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence,Shard::WHOLE, None).expect("taken");
+    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, None).expect("taken");
     cancel(kiosk(), enrollment).await.expect("active, but payment is to follow");
     assert_eq!(vault.standing(&kiosk(), enrollment).expect("known").state, None);
 
     let (enrollment, _, sequence) = world.enroll(&vault);
     vault.bind_payment(&kiosk(), &world.call(0), enrollment, &payment()).expect("bound");
-    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence,Shard::WHOLE, None).expect("taken");
+    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, None).expect("taken");
     assert!(matches!(cancel(kiosk(), enrollment).await, Err(VaultError::EnrollmentFinished)));
 }
 
@@ -106,7 +106,7 @@ fn enrollments_that_nobody_finishes_are_erased_in_time() {
     let world = World::new();
     let vault = world.open();
     let (abandoned, _, sequence) = world.enroll(&vault);
-    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence,Shard::WHOLE, None).expect("taken");
+    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, None).expect("taken");
     let finished = world.member(&vault);
     let without = vault.enroll(&kiosk(), &world.call(0), &world.request(false)).expect("enrolled");
     world.clock.advance(world.settings.payment_deadline - Duration::from_millis(1));
@@ -125,7 +125,7 @@ async fn an_enrollment_finished_without_payment_stays() {
     let world = World::new();
     let vault = world.open();
     let (enrollment, _, sequence) = world.enroll(&vault);
-    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence,Shard::WHOLE, None).expect("taken");
+    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, None).expect("taken");
     let state = vault.finish_without_payment(&kiosk(), &world.call(0), enrollment).expect("finished");
     assert_eq!(state, Some(State::Active));
     world.clock.advance(world.settings.payment_deadline);

@@ -15,7 +15,7 @@ fn probes_are_told_until_the_verdict_and_to_those_who_have_not_spoken() {
     let request = world.request(false);
     vault.enroll(&kiosk(), &world.call(0), &request).expect("enrolled");
     let told = |device| {
-        let items = vault.events(&peer("matcher", device), &members(),Shard::WHOLE, 1, 1).expect("readable").0;
+        let items = vault.events(&peer("matcher", device), &members(), Shard::WHOLE, 1, 1).expect("readable").0;
         match items.into_iter().next().map(|item| item.news) {
             Some(News::Enrolled { palms, probes, .. }) => (palms, probes),
             other => panic!("not an enrollment: {other:?}"),
@@ -33,7 +33,7 @@ fn probes_are_told_until_the_verdict_and_to_those_who_have_not_spoken() {
         assert_eq!(probe.embedding, sent.probe.embedding.expose());
     }
     let report =
-        |device| vault.report_verdict(&peer("matcher", device), &world.call(0), &members(), 1,Shard::WHOLE, None);
+        |device| vault.report_verdict(&peer("matcher", device), &world.call(0), &members(), 1, Shard::WHOLE, None);
     report("m-1").expect("taken");
     assert!(told("m-1").1.is_none(), "its word is in");
     assert!(told("m-2").1.is_some(), "its word is wanted still");
@@ -58,7 +58,7 @@ fn numbers_are_gapless_whatever_happens_at_once() {
         scope.spawn(|| {
             let mut next = 1;
             while next <= 32 {
-                for item in vault.events(&matcher(), &members(),Shard::WHOLE, next, 5).expect("readable").0 {
+                for item in vault.events(&matcher(), &members(), Shard::WHOLE, next, 5).expect("readable").0 {
                     assert_eq!(item.sequence, next);
                     next += 1;
                 }

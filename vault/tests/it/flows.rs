@@ -20,7 +20,7 @@ fn a_person_enrols_walks_in_and_pays_and_all_of_it_survives_a_restart() {
     let vault = world.open();
     let (enrollment, subject, sequence) = world.enroll(&vault);
     assert_eq!(vault.standing(&kiosk(), enrollment).expect("known").state, Some(State::Pending));
-    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence,Shard::WHOLE, None).expect("reported");
+    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, None).expect("reported");
     vault.bind_payment(&kiosk(), &world.call(0), enrollment, &payment()).expect("bound");
     let ticket = world.sealed(&vault, subject, Purpose::Admission);
     let call = world.call(0);
@@ -126,7 +126,7 @@ fn claims_need_an_active_person_with_a_payment_reference() {
     let ticket = world.sealed(&vault, subject, Purpose::Admission);
     let claim = || vault.claim(&checkout(), &world.call(0), &ticket);
     assert!(matches!(claim(), Err(VaultError::EnrollmentNotActive)));
-    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence,Shard::WHOLE, None).expect("reported");
+    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, None).expect("reported");
     assert!(matches!(claim(), Err(VaultError::NoPaymentReference)));
     vault.bind_payment(&kiosk(), &world.call(0), enrollment, &payment()).expect("bound");
     claim().expect("a refusal uses the ticket up no more than it must");
@@ -155,7 +155,7 @@ fn every_matcher_must_have_searched_and_one_suspicion_is_enough() {
     let vault = world.open();
     let report = |device, sequence, duplicate| {
         vault
-            .report_verdict(&peer("matcher", device), &world.call(0), &members(), sequence,Shard::WHOLE, duplicate)
+            .report_verdict(&peer("matcher", device), &world.call(0), &members(), sequence, Shard::WHOLE, duplicate)
             .expect("taken")
     };
     let (_, anna, one) = world.enroll(&vault);
@@ -177,7 +177,7 @@ async fn a_review_ends_in_activation_or_erasure() {
     let anna = world.member(&vault);
     let suspect = || {
         let (enrollment, subject, sequence) = world.enroll(&vault);
-        let state = vault.report_verdict(&matcher(), &world.call(0), &members(), sequence,Shard::WHOLE, Some(anna));
+        let state = vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, Some(anna));
         assert_eq!(state.expect("taken"), Some(State::InReview));
         (enrollment, subject)
     };
@@ -216,10 +216,10 @@ fn a_repeated_call_has_one_effect_and_one_answer() {
     assert!(matches!(second, Err(VaultError::PaymentAlreadyBound)));
 
     let call = world.call(1);
-    let report = |call, duplicate| vault.report_verdict(&matcher(), call, &members(), 1,Shard::WHOLE, duplicate);
+    let report = |call, duplicate| vault.report_verdict(&matcher(), call, &members(), 1, Shard::WHOLE, duplicate);
     assert_eq!(report(&call, None).expect("taken"), Some(State::Active));
     assert_eq!(report(&call, None).expect("the same answer"), Some(State::Active));
-    let unknown = vault.report_verdict(&matcher(), &world.call(0), &members(), 2,Shard::WHOLE, None);
+    let unknown = vault.report_verdict(&matcher(), &world.call(0), &members(), 2, Shard::WHOLE, None);
     assert!(matches!(unknown, Err(VaultError::NotAnEnrollment { sequence: 2 })));
 }
 
@@ -247,7 +247,7 @@ fn every_tenant_and_every_kiosk_sees_its_own_only() {
     assert!(matches!(vault.standing(&other_kiosk, enrollment), Err(VaultError::EnrollmentUnknown)));
     let bound = vault.bind_payment(&other_kiosk, &world.call(0), enrollment, &payment());
     assert!(matches!(bound, Err(VaultError::EnrollmentUnknown)));
-    assert!(vault.events(&bolt("matcher"), &members(),Shard::WHOLE, 1, 10).expect("readable").0.is_empty());
+    assert!(vault.events(&bolt("matcher"), &members(), Shard::WHOLE, 1, 10).expect("readable").0.is_empty());
     assert!(vault.subjects(&bolt("operator"), &members(), None, 0, "").expect("readable").subjects.is_empty());
     let (ours, theirs) = (vault.protection(&slug("acme"), &members()), vault.protection(&slug("bolt"), &members()));
     assert_ne!(ours.expect("known").key.expose(), theirs.expect("known").key.expose());

@@ -30,7 +30,7 @@ fn no_acknowledged_enrollment_is_lost_and_nobody_is_half_enrolled() {
         assert!(head.pending >= acknowledged.len() as u64);
         assert_eq!(head.pending, head.last_sequence);
         let items =
-            vault.events(&matcher(), &members(),Shard::WHOLE, 1, usize::MAX).expect("every event is readable").0;
+            vault.events(&matcher(), &members(), Shard::WHOLE, 1, usize::MAX).expect("every event is readable").0;
         for (item, sequence) in items.iter().zip(1..) {
             assert_eq!(item.sequence, sequence);
             match &item.news {

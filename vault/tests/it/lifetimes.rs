@@ -52,7 +52,7 @@ async fn a_repeat_too_late_meets_the_rule_of_its_call() {
             &verdict,
             &members(),
             sequence,
-           Shard::WHOLE,
+            Shard::WHOLE,
             Some(SubjectId::from_bytes([1; 16])),
         )
     };

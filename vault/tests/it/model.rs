@@ -103,7 +103,7 @@ impl Pair {
             Op::Verdict { who, suspect } => {
                 let Some(person) = self.people.get(&who).cloned() else { return };
                 let of = suspect.then_some(person.subject);
-                let got = self.vault().report_verdict(&matcher(), &call, &members(), person.sequence,Shard::WHOLE, of);
+                let got = self.vault().report_verdict(&matcher(), &call, &members(), person.sequence, Shard::WHOLE, of);
                 let expected = match person.state {
                     Some(State::Pending) if suspect => Some(State::InReview),
                     Some(State::Pending) => Some(State::Active),

@@ -135,3 +135,21 @@ fn other_tenants_and_sites_have_schedules_of_their_own() {
         schedules.iter().map(|(sites, schedule)| (sites.clone(), schedule.jurisdiction.id.as_str())).collect();
     assert_eq!(named, [(vec!["north".to_owned()], "US-IL"), (Vec::new(), "EU")]);
 }
+
+#[test]
+fn a_clock_years_ahead_erases_nobody_unattended() {
+    let world = world("US-IL", None);
+    at(&world, "2024-06-01T12:00:00Z");
+    let vault = world.open();
+    for _ in 0..11 {
+        world.member(&vault);
+    }
+    at(&world, "2090-06-01T12:00:00Z");
+    let refused = vault.run_retention_for_all();
+    assert!(
+        matches!(refused, Err(VaultError::RetentionUnattended { due: 11, examined: 11, most: 10, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(due(&vault), 11, "nobody is gone");
+    assert_eq!(vault.run_retention(&operator(), false).expect("an operator's to decide").removals.len(), 11);
+}

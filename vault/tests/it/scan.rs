@@ -22,7 +22,7 @@ async fn no_file_holds_anything_plain() {
     let sealed_probe = blob(&world);
     search(world.folder.path(), &plain);
 
-    vault.report_verdict(&matcher(), &world.call(0), &members(), 1,Shard::WHOLE, None).expect("taken");
+    vault.report_verdict(&matcher(), &world.call(0), &members(), 1, Shard::WHOLE, None).expect("taken");
     let subject = world.feed(&vault)[0].subject;
     let keys = std::fs::read(world.path("keys")).expect("readable");
     let slot = keys[4096 + 20..4096 + 80].to_vec();

@@ -28,7 +28,7 @@ pub(crate) struct WorldOver<E> {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) settings: Settings,
-    engine: E,
+    pub(crate) engine: E,
 }
 
 /// Over sled.
@@ -218,7 +218,7 @@ impl<E: Engine> WorldOver<E> {
 
     /// Everything in the feed.
     pub(crate) fn feed(&self, vault: &Vault) -> Vec<FeedItem> {
-        vault.events(&matcher(), &members(),Shard::WHOLE, 1, 100_000).expect("readable").0
+        vault.events(&matcher(), &members(), Shard::WHOLE, 1, 100_000).expect("readable").0
     }
 
     /// Enrols somebody and returns their enrollment, subject and sequence number.
@@ -231,7 +231,7 @@ impl<E: Engine> WorldOver<E> {
     /// Enrols somebody, active and with a payment reference.
     pub(crate) fn member(&self, vault: &Vault) -> SubjectId {
         let (enrollment, subject, sequence) = self.enroll(vault);
-        let clear = vault.report_verdict(&matcher(), &self.call(0), &members(), sequence,Shard::WHOLE, None);
+        let clear = vault.report_verdict(&matcher(), &self.call(0), &members(), sequence, Shard::WHOLE, None);
         assert_eq!(clear.expect("reported"), Some(State::Active));
         vault.bind_payment(&kiosk(), &self.call(0), enrollment, &payment()).expect("bound");
         subject

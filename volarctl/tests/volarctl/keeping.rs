@@ -13,7 +13,7 @@ async fn an_exported_log_is_checked_offline_against_heads_that_were_kept() {
     let exported = installation.run(&["audit", "export", "--out", &file]).await.json(0);
     assert_eq!(exported["leaves"], 11);
     std::fs::write(&kept, log::head(6)).expect("written");
-    let verify = ["audit", "verify", &file, "--key", key, "--pinned", &kept];
+    let verify = ["audit", "verify", &file, "--log-key", key, "--pinned", &kept];
     let verified = installation.run(&verify).await.json(0);
     assert_eq!((&verified["leaves"], &verified["key_was_given"]), (&json!(11), &json!(true)));
     let head = installation.run(&["audit", "head", "--pinned", &kept]).await.json(0);
@@ -25,7 +25,7 @@ async fn an_exported_log_is_checked_offline_against_heads_that_were_kept() {
     std::fs::write(&file, text.replacen("kiosk-1", "kiosk-2", 1)).expect("written");
     assert_eq!(installation.run(&verify).await.error(65), "AUDIT_LOG_BROKEN");
     assert_eq!(installation.run(&["audit", "verify", "nowhere"]).await.error(69), "FILE");
-    assert_eq!(installation.run(&["audit", "head", "--key", "acme"]).await.error(65), "AUDIT_LOG_BROKEN");
+    assert_eq!(installation.run(&["audit", "head", "--log-key", "acme"]).await.error(65), "AUDIT_LOG_BROKEN");
 }
 
 #[tokio::test(flavor = "multi_thread")]
