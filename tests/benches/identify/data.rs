@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 use volar_core::protection::GalleryProtection;
 use volar_core::secret::Key;
 use volar_core::template::{EMBEDDING_DIMENSIONS as N, Embedding, OrientationField, Position, Quality, Template};
@@ -74,7 +75,7 @@ impl Distribution {
     fn draw(factor: &[Vector], random: &mut ChaCha8Rng) -> Vector {
         let mut vector = [0.0; N];
         for column in factor {
-            let weight = normal(random);
+            let weight: f32 = random.sample(StandardNormal);
             vector.iter_mut().zip(column).for_each(|(to, value)| *to += weight * value);
         }
         vector
@@ -211,10 +212,4 @@ fn protect(factor: &[[f64; N]]) -> Vec<Vector> {
         protection.reference(&template).embedding.expose().map(|value| value * length)
     };
     (0..N).map(protect).collect()
-}
-
-/// Box and Muller's.
-fn normal(random: &mut ChaCha8Rng) -> f32 {
-    let (a, b): (f32, f32) = (random.random(), random.random());
-    (-2.0 * (1.0 - a).ln()).sqrt() * (std::f32::consts::TAU * b).cos()
 }

@@ -11,12 +11,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use data::{Distribution, Files};
+use measure::Growing;
+use serde_json::json;
 
 /// Made-up palms of which the distribution is learnt.
 const LEARNT_PALMS: u64 = 1_200;
 
 struct Arguments {
-    palms: usize,
+    /// Sizes of the gallery, smallest first: one gallery that grows.
+    palms: Vec<usize>,
     probes: usize,
     /// Where embeddings are written for the peers; nowhere if they are not asked.
     folder: Option<PathBuf>,
@@ -31,18 +34,27 @@ fn main() -> ExitCode {
     }
     let value = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
     let number = |name: &str, default: usize| value(name).map_or(default, |word| word.parse().expect("a number"));
-    let arguments = Arguments {
-        palms: number("--palms", 100_000),
+    let sizes = words.windows(2).filter(|pair| pair[0] == "--palms");
+    let mut arguments = Arguments {
+        palms: sizes.map(|pair| pair[1].parse().expect("a number of palms")).collect(),
         probes: number("--probes", 2_000),
         folder: value("--folder").map(PathBuf::from),
         json: value("--json").map(PathBuf::from).expect("--json names the file for the figures"),
     };
+    arguments.palms.sort_unstable();
+    let smallest = *arguments.palms.first().expect("--palms says how many");
     println!("learning how embeddings of {LEARNT_PALMS} made-up palms are distributed");
     let distribution = Distribution::learn(LEARNT_PALMS);
-    let files = arguments.folder.as_ref().map(|folder| Files::create(folder).expect("the folder is writable"));
-    println!("drawing {} palms and {} probes", arguments.palms, arguments.probes);
-    let figures = measure::identification(&distribution, arguments.palms, arguments.probes, files);
-    println!("{}", measure::without_lists(&figures));
-    std::fs::write(&arguments.json, figures.to_string()).expect("the file for the figures is writable");
+    let mut files = arguments.folder.as_ref().map(|folder| Files::create(folder).expect("the folder is writable"));
+    let (mut growing, mut rows) = (Growing::new(), Vec::new());
+    let every = smallest.div_ceil(arguments.probes).max(1);
+    for &palms in &arguments.palms {
+        println!("drawing up to {palms} palms, one in {every} twice");
+        growing.grow(&distribution, palms, every, files.as_mut());
+        let figures = growing.figures(arguments.probes);
+        println!("{}", measure::without_lists(&figures));
+        rows.push(figures);
+    }
+    std::fs::write(&arguments.json, json!({ "rows": rows }).to_string()).expect("the file for the figures is writable");
     ExitCode::SUCCESS
 }

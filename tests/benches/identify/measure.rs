@@ -16,6 +16,7 @@ use crate::data::{self, Distribution, Files, Vector};
 /// Codes that references share: what they say does not change what comparing them takes.
 const CODES: usize = 4_096;
 
+#[derive(Default)]
 struct Probes {
     probes: Vec<Probe>,
     mates: Vec<usize>,
@@ -23,80 +24,112 @@ struct Probes {
     cosines: Vec<f32>,
 }
 
+impl Probes {
+    /// `count` of them, or all if there are fewer, evenly from first to last.
+    fn thinned(&self, count: usize) -> Self {
+        let step = self.probes.len().div_ceil(count).max(1);
+        Self {
+            probes: self.probes.iter().step_by(step).cloned().collect(),
+            mates: self.mates.iter().step_by(step).copied().collect(),
+            cosines: self.cosines.iter().step_by(step).copied().collect(),
+        }
+    }
+}
+
 /// Palms that are drawn at a time.
 const CHUNK: usize = 100_000;
 
-/// Every figure, as JSON.
-pub(crate) fn identification(
-    distribution: &Distribution,
-    count: usize,
-    probe_count: usize,
-    mut files: Option<Files>,
-) -> serde_json::Value {
-    let mut patterns = Palms::new(1);
-    let patterns: Vec<_> = (0..CODES)
-        .map(|_| {
+/// A gallery that grows, and second captures of some who are in it.
+pub(crate) struct Growing {
+    index: Index,
+    palms: usize,
+    probes: Probes,
+    /// Codes that references and probes share.
+    patterns: Vec<(Reference, Probe)>,
+    /// Bytes of memory that the process gained by it.
+    gained: usize,
+    build: Duration,
+}
+
+impl Growing {
+    pub(crate) fn new() -> Self {
+        let mut patterns = Palms::new(1);
+        let patterns = (0..CODES).map(|_| {
             let template = patterns.template();
             (patterns.reference(&template), patterns.probe(&template))
-        })
-        .collect();
-    let every = count.div_ceil(probe_count).max(1);
-    let mut probes = Probes { probes: vec![], mates: vec![], cosines: vec![] };
-    let index = Index::default();
-    let (mut gained, mut build) = (0, Duration::ZERO);
-    for start in (0..count).step_by(CHUNK) {
-        let palms = data::Palms::draw(distribution, start..(start + CHUNK).min(count), every);
-        if let Some(files) = &mut files {
-            files.append(&palms).expect("the folder for the embeddings has room");
-        }
-        let before = resident();
-        let started = Instant::now();
-        for (number, reference) in (start..).zip(&palms.references) {
-            let pattern = &patterns[number % CODES].0;
-            let reference =
-                Reference { embedding: protected(reference), code: pattern.code.clone(), quality: pattern.quality };
-            let palm = IndexedPalm { position: Position::Left, references: vec![reference] };
-            assert!(index.add(subject(number as u32), &[palm], Standing::Active), "each is another person");
-        }
-        build += started.elapsed();
-        gained += resident().saturating_sub(before);
-        for probe in palms.probes {
-            let pattern = &patterns[probe.mate % CODES].1;
-            probes.probes.push(Probe {
-                embedding: protected(&probe.vector),
-                codes: pattern.codes.clone(),
-                quality: pattern.quality,
-            });
-            probes.mates.push(probe.mate);
-            probes.cosines.push(probe.cosine);
+        });
+        Self {
+            index: Index::default(),
+            palms: 0,
+            probes: Probes::default(),
+            patterns: patterns.collect(),
+            gained: 0,
+            build: Duration::ZERO,
         }
     }
-    let bytes = gained as f64 / count as f64;
 
-    let alone = one_by_one(&index, &probes);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let on_one = queries_per_second(&index, &probes, 1);
-    let on_all = queries_per_second(&index, &probes, threads);
-    let near = probes.cosines.iter().filter(|&&cosine| cosine >= 0.5).count();
-    json!({
-        "engine": "volar",
-        "palms": count,
-        "recall_at_1": alone.found as f64 / near as f64,
-        "recall_n": near,
-        "p50_ms": quantile(&alone.search, 0.5),
-        "p99_ms": quantile(&alone.search, 0.99),
-        "identify_p50_ms": quantile(&alone.identify, 0.5),
-        "identify_p99_ms": quantile(&alone.identify, 0.99),
-        "queries_per_second": on_all.search,
-        "identifications_per_second_one_core": on_one.identify,
-        "identifications_per_second": on_all.identify,
-        "cores": threads,
-        "bytes_per_vector": bytes,
-        "build_seconds": build.as_secs_f64(),
-        "admitted": alone.admitted,
-        "probes": probes.probes.len(),
-        "top_1": alone.top,
-    })
+    /// Enrols palms until there are `count`, and captures one in `every` a second time.
+    pub(crate) fn grow(
+        &mut self,
+        distribution: &Distribution,
+        count: usize,
+        every: usize,
+        mut files: Option<&mut Files>,
+    ) {
+        while self.palms < count {
+            let numbers = self.palms..(self.palms + CHUNK).min(count);
+            let palms = data::Palms::draw(distribution, numbers.clone(), every);
+            if let Some(files) = &mut files {
+                files.append(&palms).expect("the folder for the embeddings has room");
+            }
+            let (before, started) = (resident(), Instant::now());
+            for (number, reference) in numbers.clone().zip(&palms.references) {
+                let Reference { code, quality, .. } = &self.patterns[number % CODES].0;
+                let reference = Reference { embedding: protected(reference), code: code.clone(), quality: *quality };
+                let palm = IndexedPalm { position: Position::Left, references: vec![reference] };
+                assert!(self.index.add(subject(number as u32), &[palm], Standing::Active), "each is another person");
+            }
+            self.build += started.elapsed();
+            self.gained += resident().saturating_sub(before);
+            for probe in palms.probes {
+                let Probe { codes, quality, .. } = &self.patterns[probe.mate % CODES].1;
+                let (codes, embedding) = (codes.clone(), protected(&probe.vector));
+                self.probes.probes.push(Probe { embedding, codes, quality: *quality });
+                self.probes.mates.push(probe.mate);
+                self.probes.cosines.push(probe.cosine);
+            }
+            self.palms = numbers.end;
+        }
+    }
+
+    /// Every figure of the gallery as it is now, as JSON, by `probe_count` probes of palms from all of it.
+    pub(crate) fn figures(&self, probe_count: usize) -> serde_json::Value {
+        let (index, probes) = (&self.index, &self.probes.thinned(probe_count));
+        let alone = one_by_one(index, probes);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let on_one = queries_per_second(index, probes, 1);
+        let on_all = queries_per_second(index, probes, threads);
+        let near = probes.cosines.iter().filter(|&&cosine| cosine >= 0.5).count();
+        json!({
+            "engine": "volar",
+            "palms": self.palms,
+            "recall_at_1": alone.found as f64 / near as f64,
+            "recall_n": near,
+            "p50_ms": quantile(&alone.search, 0.5),
+            "p99_ms": quantile(&alone.search, 0.99),
+            "identify_p50_ms": quantile(&alone.identify, 0.5),
+            "identify_p99_ms": quantile(&alone.identify, 0.99),
+            "queries_per_second": on_all.search,
+            "identifications_per_second_one_core": on_one.identify,
+            "identifications_per_second": on_all.identify,
+            "cores": threads,
+            "bytes_per_vector": self.gained as f64 / self.palms as f64,
+            "build_seconds": self.build.as_secs_f64(),
+            "admitted": alone.admitted,
+            "probes": probes.probes.len(),
+            "top_1": alone.top,
+        })
+    }
 }
 
 struct Alone {

@@ -108,7 +108,7 @@ def main():
     exact = Faiss(references, "Flat").search(probes, CORES)
     recall = lambda found: float((found == exact)[near & (exact == mates)].mean())
 
-    ours = json.loads(options.ours.read_text())
+    [ours] = json.loads(options.ours.read_text())["rows"]
     top = np.array([-1 if first is None else first for first in ours.pop("top_1")])
     ours["recall_at_1"] = recall(top)
     common = {"palms": len(references), "recall_n": int((near & (exact == mates)).sum()), "cores": CORES}

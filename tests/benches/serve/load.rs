@@ -22,11 +22,34 @@ const VISITORS: u64 = 400;
 const LANES: u64 = 2_048;
 const CONNECTIONS: usize = 8;
 
+/// One of so many visitors is not enrolled, where strangers come too.
+const STRANGERS: u64 = 8;
+/// The first stranger's number, far from everyone else's.
+const FIRST_STRANGER: u64 = 1 << 41;
+
 /// People at lanes.
 pub(crate) struct Load {
     clients: Vec<IdentificationServiceClient<Channel>>,
-    requests: Vec<IdentifyRequest>,
+    /// Each with the decision that is right.
+    requests: Vec<(IdentifyRequest, Decision)>,
     turn: AtomicU64,
+}
+
+/// One person's showing of a palm.
+pub(crate) struct Call {
+    /// When it was to be made, from the load's start.
+    pub(crate) due: Duration,
+    /// From then until the answer.
+    pub(crate) took: Duration,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Right,
+    Wrong,
+    /// No decision: the gate asks again.
+    Refused,
 }
 
 /// What one load gave.
@@ -41,16 +64,34 @@ pub(crate) struct Step {
 }
 
 impl Load {
+    /// Of `people` who are enrolled.
     pub(crate) fn prepare(clients: &Clients, palms: &Palms, people: u64) -> Self {
         let visitors = VISITORS.min(people);
         let person = |visitor: u64| Person::new(1 + visitor * (people / visitors));
-        let requests = (0..visitors).map(|visitor| identify(palms, &person(visitor), "lane")).collect();
+        let request = |visitor| (identify(palms, &person(visitor), "lane"), Decision::Admitted);
+        let requests = (0..visitors).map(request).collect();
         let clients = (0..CONNECTIONS).map(|_| clients.identification()).collect();
         Self { clients, requests, turn: AtomicU64::new(0) }
     }
 
+    /// The same, and strangers among them.
+    pub(crate) fn with_strangers(mut self, palms: &Palms) -> Self {
+        let strangers = (self.requests.len() as u64).div_ceil(STRANGERS - 1);
+        for stranger in 0..strangers {
+            let request = identify(palms, &Person::new(FIRST_STRANGER + stranger), "lane");
+            let place = (stranger * STRANGERS) as usize;
+            self.requests.insert(place.min(self.requests.len()), (request, Decision::NoMatch));
+        }
+        self
+    }
+
     /// Offers `rate` calls a second for `time`.
     pub(crate) async fn offer(&self, rate: f64, time: Duration) -> Step {
+        Step::of(rate, &self.calls(rate, time).await)
+    }
+
+    /// Every call of `rate` a second for `time`, in the order of answers.
+    pub(crate) async fn calls(&self, rate: f64, time: Duration) -> Vec<Call> {
         let mut random = ChaCha8Rng::seed_from_u64(rate.to_bits());
         let (sender, mut answers) = mpsc::unbounded_channel();
         let sender = Arc::new(sender);
@@ -63,33 +104,46 @@ impl Load {
             }
             sleep_until(start + due).await;
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-            let mut request = self.requests[turn as usize % self.requests.len()].clone();
-            (request.idempotency_id, request.lane) = (fresh_id(), format!("lane-{}", turn % LANES));
+            let (mut request, right) = self.requests[turn as usize % self.requests.len()].clone();
+            // A lane is closed for a while after a few strangers, so each comes through another.
+            let lane = if right == Decision::Admitted { turn % LANES } else { LANES + turn };
+            (request.idempotency_id, request.lane) = (fresh_id(), format!("lane-{lane}"));
             let mut client = self.clients[turn as usize % self.clients.len()].clone();
-            let (sender, due) = (Arc::clone(&sender), start + due);
+            let sender = Arc::clone(&sender);
             tokio::spawn(async move {
-                let answer = client.identify(request).await;
-                let admitted = answer.is_ok_and(|answer| answer.into_inner().decision() == Decision::Admitted);
+                let outcome = match client.identify(request).await {
+                    Ok(answer) if answer.get_ref().decision() == right => Outcome::Right,
+                    Ok(_) => Outcome::Wrong,
+                    Err(_) => Outcome::Refused,
+                };
                 // Nobody hangs up before the last answer.
-                let _ = sender.send((due.elapsed(), admitted));
+                let _ = sender.send(Call { due, took: (start + due).elapsed(), outcome });
             });
         }
         drop(sender);
-        let (mut times, mut errors) = (Vec::new(), 0);
-        while let Some((took, admitted)) = answers.recv().await {
-            times.push(took);
-            errors += usize::from(!admitted);
+        let mut calls = Vec::new();
+        while let Some(call) = answers.recv().await {
+            calls.push(call);
         }
-        times.sort_unstable();
-        let at = |share: f64| {
-            let rank = ((times.len() as f64 * share).ceil() as usize).max(1);
-            times.get(rank - 1).copied().unwrap_or_default()
-        };
-        Step { rate, calls: times.len(), errors, p50: at(0.5), p99: at(0.99), longest: at(1.0) }
+        calls
     }
 }
 
+/// The time that a share of the calls took at most.
+pub(crate) fn quantile<'a>(calls: impl IntoIterator<Item = &'a Call>, share: f64) -> Duration {
+    let mut times: Vec<Duration> = calls.into_iter().map(|call| call.took).collect();
+    times.sort_unstable();
+    let rank = ((times.len() as f64 * share).ceil() as usize).max(1);
+    times.get(rank - 1).copied().unwrap_or_default()
+}
+
 impl Step {
+    pub(crate) fn of(rate: f64, calls: &[Call]) -> Self {
+        let errors = calls.iter().filter(|call| call.outcome != Outcome::Right).count();
+        let at = |share| quantile(calls, share);
+        Self { rate, calls: calls.len(), errors, p50: at(0.5), p99: at(0.99), longest: at(1.0) }
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         json!({

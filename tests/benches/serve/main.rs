@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod churn;
+mod cluster;
 mod load;
 
 use std::process::ExitCode;
@@ -40,12 +41,22 @@ fn main() -> ExitCode {
     }
     let value = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
     let number = |name: &str, default: u64| value(name).map_or(default, |word| word.parse().expect("a number"));
-    let (palms, soak) = (number("--palms", 10_000), Duration::from_secs(number("--soak", 600)));
-    let figures = Runtime::new().expect("a runtime").block_on(run(palms, soak));
+    let palms = number("--palms", 10_000);
+    let runtime = Runtime::new().expect("a runtime");
+    let figures = if value("--shards").is_some() {
+        let count = |name: &str, default| number(name, default) as usize;
+        let (shards, replicas, kills) = (count("--shards", 4), count("--replicas", 2), count("--kills", 10));
+        let rate = number("--rate", 60) as f64;
+        runtime.block_on(cluster::run(&cluster::Plan { palms, shards, replicas, kills, rate }))
+    } else {
+        runtime.block_on(run(palms, Duration::from_secs(number("--soak", 600))))
+    };
     if let Some(path) = value("--json") {
         std::fs::write(path, format!("{figures:#}\n")).expect("the file for the figures is writable");
     }
-    let clean = figures["soak"].is_null() || figures["soak"]["errors"] == 0 && figures["soak"]["erased_admitted"] == 0;
+    let soak = &figures["soak"];
+    let clean = figures["wrong"].as_u64().unwrap_or(0) == 0
+        && (soak.is_null() || soak["errors"] == 0 && soak["erased_admitted"] == 0);
     if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

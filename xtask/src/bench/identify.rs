@@ -8,7 +8,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use serde::{Deserialize, Serialize};
 
-use super::{absolute, bench};
+use super::{absolute, bench, in_folder, machine};
 use crate::signals;
 use crate::workspace::root;
 
@@ -33,26 +33,37 @@ pub(super) struct Arguments {
 }
 
 #[derive(Default, Serialize, Deserialize)]
-struct Results {
-    rows: Vec<Row>,
+pub(super) struct Results {
+    pub(super) rows: Vec<Row>,
 }
 
 /// One engine in one size of gallery. What is missing was not measured.
 #[derive(Clone, Serialize, Deserialize)]
-struct Row {
+pub(super) struct Row {
     engine: String,
-    palms: usize,
+    pub(super) palms: usize,
     #[serde(flatten)]
     figures: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
+impl Row {
+    pub(super) fn number(&self, name: &str) -> Option<f64> {
+        self.figures.get(name).and_then(serde_json::Value::as_f64)
+    }
+}
+
+/// What the benchmark wrote to a file.
+pub(super) fn ours_in(file: &Path) -> anyhow::Result<Results> {
+    let mut results: Results = serde_json::from_slice(&std::fs::read(file)?)?;
+    for row in &mut results.rows {
+        row.figures.remove("top_1");
+    }
+    Ok(results)
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let sizes = if arguments.palms.is_empty() { vec![100_000, 1_000_000, 5_000_000] } else { arguments.palms.clone() };
-    let folder = std::env::temp_dir().join(format!("volar-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let measured = measure(arguments, &sizes, &folder);
-    std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    let results = measured?;
+    let results = in_folder(|folder| measure(arguments, &sizes, folder))?;
     let table = table(&results.rows);
     println!("{table}");
     let json = serde_json::to_string_pretty(&results)? + "\n";
@@ -62,7 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => {
             let kept = root().join("docs/bench");
             std::fs::write(kept.join("identify.json"), json)?;
-            std::fs::write(kept.join("identify.md"), format!("{}{table}\n", introduction(&results.rows)))?;
+            std::fs::write(kept.join("identify.md"), format!("{}{table}\n", introduction()))?;
         }
     }
     Ok(())
@@ -80,9 +91,7 @@ fn measure(arguments: &Arguments, sizes: &[usize], folder: &Path) -> anyhow::Res
         }
         bench("identify", &words)?;
         let Some(python) = &python else {
-            let mut row: Row = serde_json::from_slice(&std::fs::read(&ours)?)?;
-            row.figures.remove("top_1");
-            results.rows.push(row);
+            results.rows.extend(ours_in(Path::new(&ours))?.rows);
             continue;
         };
         let (before, after) = (folder.join("before.json"), folder.join("after.json"));
@@ -142,11 +151,12 @@ fn table(rows: &[Row]) -> Table {
         "p50 to ours",
     ]);
     for row in rows {
-        let number = |name: &str| row.figures.get(name).and_then(serde_json::Value::as_f64);
-        let shown = |name: &str, digits: usize| number(name).map_or("-".into(), |value| format!("{value:.digits$}"));
+        let shown =
+            |name: &str, digits: usize| row.number(name).map_or("-".into(), |value| format!("{value:.digits$}"));
         let ours = rows.iter().find(|other| other.palms == row.palms && other.engine == "volar");
-        let ours = ours.and_then(|row| row.figures.get("p50_ms")).and_then(serde_json::Value::as_f64);
-        let factor = number("p50_ms").zip(ours).map_or("left out".into(), |(own, ours)| format!("{:.2}", own / ours));
+        let ours = ours.and_then(|row| row.number("p50_ms"));
+        let factor =
+            row.number("p50_ms").zip(ours).map_or("left out".into(), |(own, ours)| format!("{:.2}", own / ours));
         table.add_row([
             row.palms.to_string(),
             row.engine.clone(),
@@ -165,17 +175,14 @@ fn table(rows: &[Row]) -> Table {
     table
 }
 
-fn introduction(rows: &[Row]) -> String {
-    let cores = rows.first().and_then(|row| row.figures.get("cores")).and_then(serde_json::Value::as_u64).unwrap_or(0);
-    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+fn introduction() -> String {
     format!(
-        "# Identification\n\nWritten by `cargo xtask bench identify` on {cores} cores of {}. Embeddings are drawn from a normal \
+        "# Identification\n\nWritten by `cargo xtask bench identify` on {}. Embeddings are drawn from a normal \
          distribution fitted\nto captures of made-up palms by the shipped model. p50 and p99: one probe after the other on one core, \
          scan and exact\nscores. Queries a second: all cores, as many at once as each engine likes. Recall: mates of a cosine of 0.5 \
          and more that\ncome first, as in an exact search. Bytes: memory that the process gained; Volar's hold the orientation code \
          (384), whose\nthe row is and what erasing it takes, the others' the embedding alone. \"volar\" searches for the 50 nearest \
          palms, the others\nfor the nearest vector.\n\n![p50 by palms](identify.svg)\n\n",
-        processor.trim_start_matches([' ', '\t', ':'])
+        machine()
     )
 }

@@ -7,7 +7,7 @@ use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use serde_json::Value;
 
-use super::{absolute, bench_of};
+use super::{absolute, bench_of, machine};
 use crate::workspace::root;
 
 /// `cargo xtask bench vault`.
@@ -59,16 +59,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn introduction(figures: &Value) -> String {
     let sled = &figures["sled"];
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!(
-        "# The vault\n\nWritten by `cargo xtask bench vault` on {cores} cores of {}, clients and PostgreSQL's server \
+        "# The vault\n\nWritten by `cargo xtask bench vault` on {}, clients and PostgreSQL's server \
          included. {} people, {} clients that each wait for one answer at a time, both hands of a person, {} references \
          and a probe of {} codes a palm: what a kiosk sends. Everything counted is acknowledged, so on the disk. A plain \
          insert writes what one enrolment writes, probes included: into PostgreSQL prepared `INSERT`s in one transaction, sent at once, through as \
          many connections as the vault has; into sled one transaction and a flush, without the fdatasync that the vault \
          adds to it. Each is measured twice, in turn. A template of the feed is one reference, from its sealed record to \
          numbers. Bytes on disk: after verdict and payment, sled's free space and PostgreSQL's dead rows included.\n\n",
-        processor(),
+        machine(),
         sled["people"],
         sled["clients"],
         sled["references_per_palm"],
@@ -83,10 +82,4 @@ fn table(figures: &Value) -> Table {
         table.add_row([name.to_owned(), figures["sled"][key].to_string(), figures["postgres"][key].to_string()]);
     }
     table
-}
-
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    line.map_or_else(|| "an unnamed processor".to_owned(), |(_, name)| name.to_owned())
 }
