@@ -16,6 +16,8 @@ use crate::load::{Call, Load, Outcome, quantile};
 const PAUSE: Duration = Duration::from_secs(5);
 /// Within this time of a kill answers are as quick as before.
 const RECOVERY: Duration = Duration::from_secs(1);
+/// The next kill is not counted to this one's time, whichever clock ran a little ahead.
+const MARGIN: Duration = Duration::from_millis(100);
 
 /// How much is asked of what.
 pub(crate) struct Plan {
@@ -80,8 +82,8 @@ fn row(kill: &Kill, calls: &[Call]) -> Value {
     let during = |from: Duration, to: Duration| -> Vec<&Call> {
         calls.iter().filter(|call| (from..to).contains(&call.due)).collect()
     };
-    let before = during(kill.at - PAUSE + RECOVERY, kill.at);
-    let (first, later) = (during(kill.at, kill.at + RECOVERY), during(kill.at + RECOVERY, kill.at + PAUSE));
+    let before = during(kill.at + RECOVERY - PAUSE, kill.at - MARGIN);
+    let (first, later) = (during(kill.at, kill.at + RECOVERY), during(kill.at + RECOVERY, kill.at + PAUSE - MARGIN));
     let count = |calls: &[&Call], outcome| calls.iter().filter(|call| call.outcome == outcome).count();
     let p99 = |calls: &[&Call]| quantile(calls.iter().copied(), 0.99).as_secs_f64() * 1e3;
     json!({
