@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use volar_core::clock::Clock;
 use volar_core::template::Quality;
 use volar_core::ticket::{Purpose, Ticket, TicketError};
+use volar_matcher::parameters::{STEP_UP_FPIR, TAIL_EVENTS};
 use volar_proto::v1;
 use volar_proto::v1::feed_event::Change;
 use volar_service::identity::Role;
@@ -169,4 +171,32 @@ async fn a_kiosk_gets_a_ticket_for_leaving() {
     let (_, sealed) = answer.ticket.expect("a ticket");
     let ticket = Ticket::open(&sealed, world.clock.now(), opening_key).expect("a good ticket");
     assert_eq!((ticket.subject, ticket.purpose), (subject, Purpose::Withdrawal));
+}
+
+/// What an operator's monitoring reads at the end of a window.
+#[tokio::test]
+async fn strangers_who_score_too_high_are_an_alarm_among_the_metrics() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut world = World::ready(11).await;
+    let (anna, bert) = (world.palms.template(), world.palms.template());
+    world.admit(1, &anna).await;
+    world.admit(2, &anna).await;
+    world.admit(3, &bert).await;
+    let window = (TAIL_EVENTS / STEP_UP_FPIR) as usize;
+    let alarm =
+        || metrics.render().lines().find(|line| line.starts_with("volar_matcher_tail_alarm{")).map(str::to_owned);
+    for number in 0..window {
+        assert_eq!(alarm(), None, "a window is not over");
+        // One search in forty has a second as near as the first: two and a half times what the model allows for.
+        let palm = if number % 40 == 0 { &anna } else { &bert };
+        world.identify(palm, &format!("lane-{number}")).await.expect("an answer");
+    }
+    assert_eq!(alarm().as_deref(), Some("volar_matcher_tail_alarm{gallery=\"members\"} 1"));
+    for number in 0..window {
+        world.identify(&bert, &format!("lane-{number}")).await.expect("an answer");
+    }
+    assert_eq!(alarm().as_deref(), Some("volar_matcher_tail_alarm{gallery=\"members\"} 0"), "over in a quiet window");
+    assert!(metrics.render().contains("volar_matcher_tail_share{gallery=\"members\"} 0\n"));
 }
