@@ -121,7 +121,6 @@ pub enum SubjectCommand {
     /// Write everything that is kept about a person to a folder, to hand to them: subject.html and subject.json.
     Export {
         /// Its subject id.
-        #[arg(long)]
         subject: SubjectId,
         /// The folder; made if it is not there.
         #[arg(long, value_name = "DIR")]

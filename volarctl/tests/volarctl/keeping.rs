@@ -41,7 +41,7 @@ async fn retention_is_listed_and_its_schedule_printed() {
 async fn what_is_kept_about_a_person_is_written_for_them() {
     let installation = Installation::start().await;
     let out = installation.file("anna");
-    let written = installation.run(&["subject", "export", "--subject", SUBJECT, "--out", &out]).await.json(0);
+    let written = installation.run(&["subject", "export", SUBJECT, "--out", &out]).await.json(0);
     let page = std::fs::read_to_string(written["page"].as_str().expect("a path")).expect("there");
     assert!(page.contains(SUBJECT) && page.contains("Test account anna"), "{page}");
     let data = std::fs::read_to_string(written["data"].as_str().expect("a path")).expect("there");
