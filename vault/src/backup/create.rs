@@ -102,7 +102,12 @@ impl Vault {
         if manifest.head.tenant == backups.tenant {
             return Ok(manifest.body(&backups.folder, &backups.keys)?);
         }
-        let root = self.known_keys(&manifest.head.tenant)?.backup_root();
+        // Whose name nobody knows is no tenant of this store.
+        let root = self.known_keys(&manifest.head.tenant).map_err(|_| BackupError::Damaged {
+            path: backups.folder.manifest(&manifest.id),
+            reason: format!("it names tenant \"{}\", whose keys are not here", manifest.head.tenant),
+        })?;
+        let root = root.backup_root();
         Ok(manifest.body(&backups.folder, &super::BackupKeys::from_root(&root))?)
     }
 

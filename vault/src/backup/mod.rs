@@ -169,7 +169,7 @@ impl Backups {
     }
 
     fn progress(&self, done: u64, total: u64) {
-        if let Some(job) = self.job().as_mut() {
+        if let Some(job) = self.job().as_mut().filter(|job| job.ended.is_none()) {
             (job.done, job.total) = (done, total.max(done));
         }
     }

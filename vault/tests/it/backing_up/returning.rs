@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use volar_core::randomness::SeededRandomness;
 use volar_core::shard::Shard;
 use volar_core::ticket::Purpose;
 use volar_vault::backup::restore::RestoreError;
@@ -114,7 +115,7 @@ fn a_backup_more_writes_what_is_new_and_no_more_than_so_many_are_kept() {
     let before = files();
     for _ in 0..4 {
         let idle = vault.back_up().expect("backed up");
-        assert!(idle.new_bytes < 200_000, "nothing but the log has grown: {idle:?}");
+        assert!(idle.new_bytes < base.bytes / 3, "nothing but the log has grown: {idle:?}");
     }
     let status = vault.backup_status().expect("readable");
     let ids: Vec<_> = status.backups.iter().map(|backup| &backup.id[..6]).collect();
@@ -174,7 +175,9 @@ fn what_must_not_be_restored_into_is_refused() {
     assert!(matches!(restore_with(&world, &newest), Err(RestoreError::OtherHolder { .. })));
     std::fs::write(&key, own).expect("writable");
     // Another vault's folder and keys are not written to.
-    let other = World::new();
+    let mut other = World::new();
+    // Every world draws the same ids.
+    other.randomness = std::sync::Arc::new(SeededRandomness::new(2));
     let strange = volar_vault::backup::BackupConfig { keys: other.path("copy-of-keys"), ..config(&world) };
     let vault = other.try_open().expect("opens").with_backups(strange).expect("nothing of it is read yet");
     assert!(vault.back_up().expect_err("refused").to_string().contains("another store"));
