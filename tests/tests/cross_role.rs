@@ -14,7 +14,7 @@ use volar_tests::client::{Clients, reason};
 use volar_tests::system::System;
 
 /// Who may call what, written down a second time on purpose: a slip in a server's own table shows here.
-const ALLOWED: [(&str, &[Role]); 29] = [
+const ALLOWED: [(&str, &[Role]); 32] = [
     ("/volar.v1.ProtectionService/GetProtection", &[Kiosk, Gate]),
     ("/volar.v1.EnrollmentService/Enroll", &[Kiosk]),
     ("/volar.v1.EnrollmentService/GetEnrollment", &[Kiosk]),
@@ -37,6 +37,9 @@ const ALLOWED: [(&str, &[Role]); 29] = [
     ("/volar.v1.AdminService/RunRetention", &[Operator]),
     ("/volar.v1.AdminService/GetRetentionSchedule", &[Operator]),
     ("/volar.v1.AdminService/ExportSubject", &[Operator]),
+    ("/volar.v1.AdminService/CreateBackup", &[Operator]),
+    ("/volar.v1.AdminService/VerifyBackup", &[Operator]),
+    ("/volar.v1.AdminService/ListBackups", &[Operator]),
     // In this order: what one closes the next opens again.
     ("/volar.v1.SealService/GetSeal", &[Operator]),
     ("/volar.v1.SealService/Seal", &[Operator]),

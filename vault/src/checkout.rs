@@ -54,6 +54,9 @@ impl Vault {
             if self.claim_record(tenant, transaction, ticket.id)?.is_some() {
                 return Err(VaultError::TicketAlreadyClaimed);
             }
+            if self.restored_at.is_some_and(|at| ticket.decided_at < at.after(CLOCK_DIFFERENCE_MAX)) {
+                return Err(VaultError::TicketBeforeRestore);
+            }
             let row = rows::claim(&tenant.id, ticket.id);
             let claim = v1::Claim {
                 idempotency: call.id,

@@ -13,6 +13,7 @@ use volar_service::server::ServerConfig;
 use volar_service::telemetry::TelemetryConfig;
 use volar_service::tls::TlsConfig;
 
+use crate::backup::BackupConfig;
 use crate::keys::HsmConfig;
 use crate::parameters::{ANSWER_HOURS, TICKET_SECONDS_MAX};
 use crate::retention::{self, RULES, Schedules, SiteSchedule};
@@ -57,6 +58,8 @@ pub struct Config {
     /// `[retention]`
     #[serde(default)]
     pub retention: RetentionConfig,
+    /// `[backup]`: none without it.
+    pub backup: Option<BackupConfig>,
     /// `[process]`
     #[serde(default)]
     pub process: ProcessConfig,
@@ -308,6 +311,12 @@ impl Config {
         demand((100..=60_000).contains(&heartbeat), "feed.heartbeat_milliseconds", "must be 100 to 60000")?;
         let minutes = self.audit.heads_every_minutes;
         demand((1..=1_440).contains(&minutes), "audit.heads_every_minutes", "must be 1 to 1440")?;
+        if let Some(backup) = &self.backup {
+            let rule = "must name a file on another disk than store.key_table";
+            demand(backup.keys != self.store.key_table, "backup.keys", rule)?;
+            demand((1..=1_000).contains(&backup.keep), "backup.keep", "must be 1 to 1000")?;
+            demand(backup.every_hours <= 8_760, "backup.every_hours", "must be at most 8760")?;
+        }
         let galleries = |tenant: &TenantConfig| {
             tenant.galleries.iter().map(|gallery| (gallery.id.clone(), gallery.model.clone())).collect()
         };
@@ -370,6 +379,10 @@ impl Resolve for Config {
         resolve(&mut self.store.key_table, folder);
         for path in [&mut self.audit.heads, &mut self.retention.rules].into_iter().flatten() {
             resolve(path, folder);
+        }
+        if let Some(backup) = &mut self.backup {
+            resolve(&mut backup.folder, folder);
+            resolve(&mut backup.keys, folder);
         }
         if let Some(postgres) = &mut self.store.postgres {
             postgres.resolve(folder);

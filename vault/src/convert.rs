@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::admin::{GalleryStatus, Page, ReviewDecision};
 use crate::audit::{LeafProof, LogHead};
+use crate::backup::{BackupInfo, BackupStatus, JobStatus};
 use crate::checkout::Claimed;
 use crate::enrollment::{Enroll, Standing};
 use crate::erasure::{Proof, Receipt};
@@ -451,4 +452,23 @@ pub(crate) fn keys(keys: KeysStatus) -> wire::GetKeysResponse {
             stopped: rotation.stopped.unwrap_or_default(),
         }),
     }
+}
+
+pub(crate) fn backups(status: BackupStatus) -> wire::ListBackupsResponse {
+    let backup = |backup: BackupInfo| wire::Backup {
+        id: backup.id,
+        taken_at_unix_ms: backup.taken_at.unix_milliseconds(),
+        rows: backup.rows,
+        subjects: backup.subjects,
+        bytes: backup.bytes,
+        new_bytes: backup.new_bytes,
+    };
+    let backups = status.backups.into_iter().map(backup).collect();
+    wire::ListBackupsResponse { backups, job: status.job.map(backup_job) }
+}
+
+pub(crate) fn backup_job(job: JobStatus) -> wire::BackupJob {
+    let (ended, failed) = (job.ended.is_some(), matches!(job.ended, Some(Err(_))));
+    let outcome = job.ended.map(|ended| ended.unwrap_or_else(|reason| reason)).unwrap_or_default();
+    wire::BackupJob { what: job.what.to_owned(), done: job.done, total: job.total, ended, outcome, failed }
 }

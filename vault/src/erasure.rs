@@ -262,6 +262,7 @@ impl Vault {
         // The mark must be durable before the key is gone.
         self.store.settle()?;
         self.key_table.destroy(Slot(placement.slot))?;
+        self.note_erased(&tenant.id, subject);
         self.store.write(|transaction| {
             for table in [Table::Subjects, Table::Payments, Table::Trails, Table::Placements, Table::Erasing] {
                 transaction.remove(table, &row)?;
@@ -304,6 +305,13 @@ impl Vault {
         self.finish_erasure(tenant, subject)?;
         tracing::warn!(tenant = %tenant.id, subject = %subject, "a person with a damaged key was erased");
         Ok(())
+    }
+
+    /// Erases a subject of a restored store who was erased after the backup.
+    pub(crate) fn erase_after_restore(&self, tenant: &Tenant, subject: SubjectId) -> Result<(), VaultError> {
+        let why = Why::own("erased after the backup that was restored");
+        self.store.write(|transaction| self.mark_erased(tenant, transaction, subject, &why))?;
+        self.finish_erasure(tenant, subject)
     }
 
     /// Erases enrollments whose time to be finished is over; returns how many.

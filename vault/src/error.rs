@@ -4,6 +4,7 @@ use volar_core::id::{GalleryId, TenantId};
 use volar_core::template::TemplateError;
 use volar_core::ticket::TicketError;
 
+use crate::backup::BackupError;
 use crate::format::FormatError;
 use crate::keys::{HolderError, HsmError, KeyFileError, KeyId, KeyTableError, RingError, SecretError};
 use crate::store::StoreError;
@@ -117,6 +118,11 @@ pub enum VaultError {
     /// Claimed by another call before.
     #[error("the ticket was claimed already; a ticket is claimed once")]
     TicketAlreadyClaimed,
+    /// Whether it was claimed is not known.
+    #[error(
+        "the ticket is older than the vault's last restore from a backup, so whether it was claimed before is not known; charge the person another way"
+    )]
+    TicketBeforeRestore,
     /// Good for something else.
     #[error("the ticket's purpose is {found}, this call takes {wanted}")]
     PurposeMismatch {
@@ -169,7 +175,7 @@ pub enum VaultError {
     StoreMoved,
     /// The records are not all here yet.
     #[error(
-        "`volar-vault migrate` was interrupted while it copied into this store; run it again, or set [store] to the old one"
+        "`volar-vault migrate` or `restore` was interrupted while it copied into this store; run it again, or set [store] to the old one"
     )]
     StoreUnfinished,
     /// Configuration and store disagree.
@@ -222,6 +228,9 @@ pub enum VaultError {
     /// The key table.
     #[error(transparent)]
     KeyTable(#[from] KeyTableError),
+    /// Backups.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod backup;
 pub mod checkout;
 pub mod config;
 mod convert;

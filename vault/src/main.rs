@@ -8,6 +8,7 @@ use volar_vault::config::{Config, DEFAULTS};
 use volar_vault::server;
 
 mod moving;
+mod restoring;
 
 /// Keeps palm references, consents and payment references, sealed.
 #[derive(clap::Parser)]
@@ -39,6 +40,25 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
     },
+    /// Fill the empty store of the configuration from a backup; its people's keys come from the file that followed the
+    /// key table. Whoever was erased since is erased again. Interrupted, it is started anew.
+    Restore {
+        /// The configuration of the vault that is to go on, a TOML file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The folder of the backups. [default: the configuration's]
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+        /// Which backup, as `volarctl backup list` names it. [default: the newest]
+        #[arg(long, value_name = "BACKUP")]
+        at: Option<String>,
+        /// The file that followed the key table. [default: the configuration's]
+        #[arg(long, value_name = "FILE")]
+        keys: Option<PathBuf>,
+        /// Erase for good the people of whom there is no key, though nothing says that they were erased.
+        #[arg(long)]
+        erase_keyless: bool,
+    },
     /// Erase for good the persons whose slot in the key table is damaged, after restoring it from a backup has failed.
     EraseDamaged {
         /// The configuration, a TOML file.
@@ -58,6 +78,9 @@ fn main() -> ExitCode {
         Some(Command::Migrate { config, to }) => {
             cli::report(cli::read(&config).and_then(|from| cli::read(&to).and_then(|to| moving::run(&from, &to))))
         }
+        Some(Command::Restore { config, from, at, keys, erase_keyless }) => cli::report(
+            cli::read(&config).and_then(|config| restoring::run(&config, from, at.as_deref(), keys, erase_keyless)),
+        ),
         Some(Command::EraseDamaged { config }) => {
             cli::report(cli::read(&config).and_then(|config| server::erase_damaged(&config)))
         }

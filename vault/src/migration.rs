@@ -109,11 +109,16 @@ fn prepare(from: &dyn Store, to: &dyn Store) -> Result<(), MigrationError> {
     if !has(from, META_FORMAT)? {
         return Err(MigrationError::Nothing);
     }
-    if has(to, META_UNFINISHED)? {
-        return clear(to);
-    }
-    if has(from, META_MOVED)? {
+    if !has(to, META_UNFINISHED)? && has(from, META_MOVED)? {
         return Err(MigrationError::Moved);
+    }
+    begin_copy(to)
+}
+
+/// Marks an empty store as one that is being copied into, and clears what an interrupted copy has left.
+pub(crate) fn begin_copy(to: &dyn Store) -> Result<(), MigrationError> {
+    if to.read(Table::Meta, META_UNFINISHED)?.is_some() {
+        return clear(to);
     }
     for table in Table::ALL {
         if !to.scan(table, &[], &[], 1)?.is_empty() {

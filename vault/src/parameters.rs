@@ -56,6 +56,17 @@ pub const UNATTENDED_ERASURES_MIN: u64 = 10;
 pub const UNATTENDED_SHARE: u64 = 10;
 /// How often abandoned enrollments, and records whose time is over, are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Average bytes of a backup's piece: a new enrollment changes one in each of half a dozen tables, and a million people
+/// are some hundred thousand files.
+pub const PIECE_BYTES: usize = 128 << 10;
+/// Most bytes of a piece, but for a row that is larger.
+pub const PIECE_BYTES_MAX: usize = 4 << 20;
+/// Rows that a backup reads again while writers wait, unless more are written than can be caught up with.
+pub const BACKUP_REST: usize = 256;
+/// How often a backup catches up before it has writers wait.
+pub const BACKUP_ROUNDS: usize = 8;
+/// How often it is looked whether a backup is due.
+pub const BACKUP_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 const _: () = assert!(*ANSWER_HOURS.start() * 3_600 > TICKET_SECONDS_MAX + CLOCK_DIFFERENCE_MAX.as_secs());
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);

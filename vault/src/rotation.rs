@@ -102,7 +102,7 @@ fn sealed_in(table: Table) -> Option<Kind> {
     }
 }
 
-fn sealed_tables() -> impl Iterator<Item = (Table, Kind)> {
+pub(crate) fn sealed_tables() -> impl Iterator<Item = (Table, Kind)> {
     Table::ALL.into_iter().filter_map(|table| Some((table, sealed_in(table)?)))
 }
 
@@ -299,6 +299,8 @@ impl Vault {
     fn destroy_version(&self, tenant: &Tenant, version: u32) -> Result<(), VaultError> {
         let name = KeyName { tenant: &tenant.id, version };
         self.store.settle()?;
+        // Backups from before may open no more once the version is gone: one must be there that does.
+        self.back_up_without(name)?;
         self.ring.mark_emptied(name)?;
         self.holder.destroy(name)?;
         self.ring.destroy(name)?;

@@ -11,6 +11,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use volar_service::cli::Exit;
 
+use crate::backup;
 use crate::config::{AuditConfig, Config};
 use crate::error::VaultError;
 use crate::keys::{HsmError, KeyFileError, Secret};
@@ -47,10 +48,11 @@ pub struct Sealed {
 struct Opened {
     vault: Arc<Vault>,
     routes: Routes,
-    /// Ends feeds, the sweeper and the publisher.
+    /// Ends feeds, the sweeper, the publisher and the archivist.
     closing: CancellationToken,
     sweeper: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    archivist: JoinHandle<()>,
 }
 
 impl Seat {
@@ -107,7 +109,8 @@ impl Seat {
         let routes = service::routes(&vault, &closing);
         let sweeper = tokio::spawn(sweep(vault.clone(), closing.clone()));
         let publisher = tokio::spawn(publish(vault.clone(), self.config.audit.clone(), closing.clone()));
-        *self.write() = State::Open(Box::new(Opened { vault, routes, closing, sweeper, publisher }));
+        let archivist = tokio::spawn(backup::keep_up(vault.clone(), closing.clone()));
+        *self.write() = State::Open(Box::new(Opened { vault, routes, closing, sweeper, publisher, archivist }));
         self.tell(ServingStatus::Serving).await;
         Ok(())
     }
@@ -129,12 +132,12 @@ impl Seat {
         self.tell(ServingStatus::NotServing).await;
         let before = std::mem::replace(&mut *self.write(), State::Sealed(sealed));
         let State::Open(opened) = before else { return Ok(()) };
-        let Opened { vault, routes, closing, sweeper, publisher } = *opened;
+        let Opened { vault, routes, closing, sweeper, publisher, archivist } = *opened;
         closing.cancel();
         vault.close();
         drop(routes);
-        // A panic in either was reported when it happened.
-        let _ = (sweeper.await, publisher.await);
+        // A panic in one was reported when it happened.
+        let _ = (sweeper.await, publisher.await, archivist.await);
         blocking(&vault, Vault::settle).await?;
         let end = tokio::time::Instant::now() + SEAL_TIME_MAX;
         while Arc::strong_count(&vault) > 1 {

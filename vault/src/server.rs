@@ -8,6 +8,7 @@ use volar_service::identity::Role;
 use volar_service::server::Server;
 use volar_service::system::{SystemClock, SystemRandomness};
 
+use crate::backup::restore::{self, Restore, Restored, Step};
 use crate::config::{Config, Engine};
 use crate::error::VaultError;
 use crate::keys::{Hsm, HsmError, KeyFile, KeyHolder, Secret};
@@ -73,9 +74,30 @@ pub(crate) fn open_with_secret(
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
     };
-    let vault = Vault::open(parts, settings)?;
+    let mut vault = Vault::open(parts, settings)?;
+    if let Some(backup) = &config.backup {
+        vault = vault.with_backups(backup.clone())?;
+    }
     tracing::info!(store_bytes = vault.store_bytes(), "vault opened");
     Ok(vault)
+}
+
+/// Fills the empty store that `config` describes from a backup.
+pub fn restore(
+    config: &Config,
+    what: &Restore<'_>,
+    progress: &mut dyn FnMut(Step, u64, u64),
+) -> Result<Restored, Exit> {
+    let settings = config.settings().map_err(Exit::usage)?;
+    let typed = ask_at_terminal(config).map_err(Exit::unavailable)?;
+    let parts = Parts {
+        holder: holder(config, typed).map_err(Exit::unavailable)?,
+        store: open_store(config).map_err(Exit::unavailable)?,
+        key_table: &config.store.key_table,
+        clock: Arc::new(SystemClock),
+        randomness: Arc::new(SystemRandomness),
+    };
+    restore::restore(parts, settings, what, progress).map_err(Exit::unavailable)
 }
 
 /// Opens the store that `config` describes.

@@ -15,6 +15,7 @@ use volar_core::secret::Key;
 use volar_service::identity::Peer;
 
 use crate::audit::About;
+use crate::backup::Backups;
 use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, Answer};
@@ -24,17 +25,19 @@ use crate::parameters::ERASURES_AT_ONCE;
 use crate::retention::Schedules;
 use crate::rotation::Rotation;
 use crate::rows::{self, Method};
-use crate::store::{Rows, Store, Table, Transaction};
+use crate::store::{Rows, Store, Table, Transaction, Watch};
 
 mod opening;
 mod subject_key;
 
-pub(crate) use opening::{META_FORMAT, META_MOVED, META_UNFINISHED};
+pub(crate) use opening::{META_FORMAT, META_MOVED, META_RESTORED, META_STORE, META_UNFINISHED};
 pub(crate) use subject_key::SubjectKey;
 
 /// An open vault.
 pub struct Vault {
     pub(crate) store: Box<dyn Store>,
+    /// Notes the store's writers for whoever copies it.
+    pub(crate) watch: Arc<Watch>,
     pub(crate) key_table: KeyTable,
     pub(crate) holder: Arc<dyn KeyHolder>,
     pub(crate) ring: Ring,
@@ -50,6 +53,10 @@ pub struct Vault {
     /// One rotation at a time makes a version: two would make the same one.
     pub(crate) beginning_rotation: Mutex<()>,
     pub(crate) closing: AtomicBool,
+    /// Where backups go, if anywhere.
+    pub(crate) backups: Option<Backups>,
+    /// When the store was last restored from a backup: what was claimed between the two is not known.
+    pub(crate) restored_at: Option<Timestamp>,
 }
 
 /// What a vault is opened from.

@@ -51,6 +51,9 @@ pub enum Command {
     /// Show and renew the tenant's keys. Certificate role: operator.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Back the running vault up; `volar-vault restore` is the way back. Certificate role: operator.
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Unseal the vault after a start without its key, or seal it. Certificate role: operator.
     #[command(subcommand)]
     Vault(VaultCommand),
@@ -245,6 +248,21 @@ pub enum KeysCommand {
     /// Make a new version, put everything under it and destroy the old one, while the vault serves. Ctrl-C stops only the
     /// watching: the vault goes on, also after a restart, and the same command joins it again.
     Rotate,
+}
+
+/// `volarctl backup …`.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Make one now, of every tenant's records. Ctrl-C stops only the watching: the vault goes on.
+    Create,
+    /// List those that are there, and what is under way.
+    List,
+    /// Have the vault read every file of one.
+    Verify {
+        /// Which one, as `list` names it. [default: the newest]
+        #[arg(value_name = "BACKUP")]
+        id: Option<String>,
+    },
 }
 
 /// `volarctl vault …`.

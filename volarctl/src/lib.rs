@@ -5,6 +5,7 @@
 pub mod arguments;
 mod audit_command;
 pub mod audit_file;
+mod backup_command;
 mod call;
 pub mod certificate;
 mod certificate_command;

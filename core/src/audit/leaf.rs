@@ -35,11 +35,13 @@ pub enum Action {
     Export,
     /// The retention schedule was applied.
     Retention,
+    /// Everything was backed up, or restored.
+    Backup,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Enrollment,
         Self::Payment,
         Self::Verdict,
@@ -50,6 +52,7 @@ impl Action {
         Self::Key,
         Self::Export,
         Self::Retention,
+        Self::Backup,
     ];
 
     /// Its word in a leaf.
@@ -65,6 +68,7 @@ impl Action {
             Self::Key => "key",
             Self::Export => "export",
             Self::Retention => "retention",
+            Self::Backup => "backup",
         }
     }
 }

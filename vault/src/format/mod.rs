@@ -184,6 +184,16 @@ pub(crate) fn reseal(
     Ok([&[schema], new.key_version.to_be_bytes().as_slice(), &nonce, &text].concat())
 }
 
+/// That a record is what and whose it should be, of any schema version: it is not decoded.
+pub(crate) fn check(sealed: &[u8], kind: Kind, key: &Key, binding: Binding<'_>) -> Result<(), FormatError> {
+    if sealed.len() < HEADER + 16 {
+        return Err(FormatError::Short { kind, found: sealed.len() });
+    }
+    let nonce = sealed[5..HEADER].try_into().expect("twelve bytes");
+    let plain = decrypt(key, nonce, &associated_data(sealed[0], kind, &binding), &sealed[HEADER..]);
+    plain.map(drop).ok_or(FormatError::Forged { kind })
+}
+
 /// AES-256-GCM. The nonce is random: a key seals far fewer than the 2^32 messages of NIST SP 800-38D, section 8.3.
 pub(crate) fn encrypt(key: &Key, nonce: [u8; NONCE], aad: &[u8], plain: &[u8]) -> Vec<u8> {
     Aes256Gcm::new(key.expose().into())

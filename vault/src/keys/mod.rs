@@ -13,6 +13,7 @@
 mod file;
 mod hsm;
 mod layout;
+mod mirror;
 mod passphrase;
 mod ring;
 mod secret;
@@ -26,9 +27,11 @@ use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
 use zeroize::Zeroizing;
 
+pub(crate) use file::sync_folder_of;
 pub use file::{KeyFile, KeyFileError};
 pub use hsm::{Hsm, HsmConfig, HsmError};
 pub(crate) use layout::{WRAPPED, WrappedKey};
+pub(crate) use ring::Entry;
 pub use ring::{Ring, RingError};
 pub use secret::{Secret, SecretError};
 pub(crate) use table::Contents;

@@ -14,13 +14,14 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ring::digest;
 use volar_core::clock::Timestamp;
 use volar_core::id::TenantId;
 
 use super::file::sync_folder_of;
+use super::mirror::{Mirror, MirrorError};
 use super::tenant::WRAPPED_MAX;
 use super::{KeyId, KeyName};
 
@@ -39,10 +40,12 @@ pub struct Ring {
     path: PathBuf,
     early: bool,
     slots: Mutex<Vec<Option<Entry>>>,
+    /// A copy on another disk, overwritten together with the file.
+    mirror: OnceLock<Mirror>,
 }
 
 /// One tenant's wrapped keys of one version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Entry {
     pub(crate) tenant: TenantId,
     pub(crate) version: u32,
@@ -116,7 +119,7 @@ impl Ring {
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder_of(path))
             .map_err(io)?;
-        Ok(Self { file, path: path.to_owned(), early, slots: Mutex::default() })
+        Ok(Self { file, path: path.to_owned(), early, slots: Mutex::default(), mirror: OnceLock::new() })
     }
 
     /// Opens the one of store `store_id`.
@@ -144,7 +147,24 @@ impl Ring {
             read_slot(number as u32, slot).ok_or_else(|| damaged(&format!("slot {number} has a wrong checksum")))
         });
         let slots = slots.collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { file, path: path.to_owned(), early, slots: Mutex::new(slots) })
+        Ok(Self { file, path: path.to_owned(), early, slots: Mutex::new(slots), mirror: OnceLock::new() })
+    }
+
+    /// Has the file at `path` follow from now on, as for the key table.
+    pub(crate) fn follow(&self, path: &Path) -> Result<(), RingError> {
+        let _alone = self.slots();
+        let mirror = Mirror::attach(path, &self.file, HEADER).map_err(|error| match error {
+            MirrorError::Io(path, error) => RingError::Io { path, error },
+            MirrorError::Other(path) => RingError::OtherStore { path },
+        })?;
+        // Followed already; the first stays.
+        let _ = self.mirror.set(mirror);
+        Ok(())
+    }
+
+    /// Every version as it is now, and whether the store is from before versions.
+    pub(crate) fn copy(&self) -> (Vec<Entry>, bool) {
+        (self.slots().iter().flatten().cloned().collect(), self.early)
     }
 
     /// Whether tenants without a slot have keys derived from the holder's, as before versions.
@@ -210,7 +230,10 @@ impl Ring {
         self.file
             .write_all_at(slot, at)
             .and_then(|()| self.file.sync_all())
-            .map_err(|error| RingError::Io { path: self.path.clone(), error })
+            .map_err(|error| RingError::Io { path: self.path.clone(), error })?;
+        let Some(mirror) = self.mirror.get() else { return Ok(()) };
+        let written = mirror.write(slot, at).and_then(|()| mirror.sync());
+        written.map_err(|error| RingError::Io { path: mirror.path().to_owned(), error })
     }
 
     fn slots(&self) -> MutexGuard<'_, Vec<Option<Entry>>> {

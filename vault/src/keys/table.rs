@@ -11,16 +11,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use volar_core::id::SubjectId;
 
 use super::KeyId;
 use super::file::sync_folder_of;
 use super::layout::{FORMAT, HEADER, Reading, SLOT, WrappedKey, header, offset, read_slot, store_of, write_slot};
+use super::mirror::{Mirror, MirrorError};
 use crate::group_sync::GroupSync;
 
 /// The file grows by this many slots, 128 KiB, at a time.
@@ -39,6 +40,8 @@ pub struct KeyTable {
     sync: GroupSync,
     /// Slots in use are wrapped anew: nobody reads half of one, or wraps anew what is being destroyed.
     bytes: RwLock<()>,
+    /// A copy on another disk, overwritten together with the file.
+    mirror: OnceLock<Mirror>,
 }
 
 #[derive(Debug)]
@@ -157,25 +160,33 @@ impl KeyTable {
             return Err(KeyTableError::OtherStore { path: path.to_owned() });
         }
         let slots = u32::try_from((length - HEADER as u64) / SLOT as u64).map_err(|_| cut())?;
-        let (mut contents, mut free) = (Contents::default(), BTreeSet::new());
-        let mut reader = std::io::BufReader::with_capacity(1 << 20, &file);
-        for number in 0..slots {
-            let mut slot = [0; SLOT];
-            reader.read_exact(&mut slot).map_err(io)?;
-            match read_slot(number, &slot) {
-                Reading::Free => {
-                    free.insert(number);
-                }
-                Reading::Used(subject, _) => contents.used.push((Slot(number), subject)),
-                Reading::Damaged => contents.damaged.push(Slot(number)),
-            }
-        }
+        let (contents, free) = read_slots(&file, slots).map_err(io)?;
         Ok((Self::over(file, path, slots, free), contents))
     }
 
     fn over(file: File, path: &Path, slots: u32, free: BTreeSet<u32>) -> Self {
         let space = Mutex::new(Space { slots, free });
-        Self { file, path: path.to_owned(), space, sync: GroupSync::default(), bytes: RwLock::default() }
+        Self {
+            file,
+            path: path.to_owned(),
+            space,
+            sync: GroupSync::default(),
+            bytes: RwLock::default(),
+            mirror: OnceLock::new(),
+        }
+    }
+
+    /// Has the file at `path` follow from now on: it is made the same, and every change is durable in both before it
+    /// counts. A file that has followed another store's table is refused.
+    pub(crate) fn follow(&self, path: &Path) -> Result<(), KeyTableError> {
+        let _alone = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
+        let mirror = Mirror::attach(path, &self.file, HEADER).map_err(|error| match error {
+            MirrorError::Io(path, error) => KeyTableError::Io { path, error },
+            MirrorError::Other(path) => KeyTableError::OtherStore { path },
+        })?;
+        // Followed already; the first stays.
+        let _ = self.mirror.set(mirror);
+        Ok(())
     }
 
     /// Writes a wrapped key to a free slot; durable when this returns.
@@ -223,7 +234,7 @@ impl KeyTable {
             let Some(wrapped) = wrapped else { continue };
             if let Some(key) = again(subject, &wrapped)? {
                 let bytes = write_slot(slot.0, subject, &key);
-                self.file.write_all_at(&bytes, offset(slot.0)).map_err(|error| self.io(error))?;
+                self.write_at(&bytes, offset(slot.0))?;
                 changed += 1;
             }
         }
@@ -243,6 +254,13 @@ impl KeyTable {
         self.space().free.insert(slot.0);
     }
 
+    /// What it holds now.
+    pub(crate) fn contents(&self) -> Result<Contents, KeyTableError> {
+        let _whole = self.bytes.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.space().slots;
+        Ok(read_slots(&self.file, slots).map_err(|error| self.io(error))?.0)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -255,6 +273,10 @@ impl KeyTable {
         }
         let slots = space.slots.checked_add(GROWTH).ok_or_else(|| KeyTableError::Full { path: self.path.clone() })?;
         self.file.set_len(offset(slots)).map_err(|error| self.io(error))?;
+        if let Some(mirror) = self.mirror.get() {
+            let grown = mirror.grow(offset(slots));
+            grown.map_err(|error| KeyTableError::Io { path: mirror.path().to_owned(), error })?;
+        }
         let first = space.slots;
         space.free.extend(first + 1..slots);
         space.slots = slots;
@@ -264,16 +286,25 @@ impl KeyTable {
     fn overwrite(&self, number: u32, slot: &[u8; SLOT]) -> Result<(), KeyTableError> {
         {
             let _alone = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
-            self.file.write_all_at(slot, offset(number)).map_err(|error| self.io(error))?;
+            self.write_at(slot, offset(number))?;
         }
         self.synchronize()
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> Result<(), KeyTableError> {
+        self.file.write_all_at(bytes, at).map_err(|error| self.io(error))?;
+        let Some(mirror) = self.mirror.get() else { return Ok(()) };
+        mirror.write(bytes, at).map_err(|error| KeyTableError::Io { path: mirror.path().to_owned(), error })
     }
 
     fn synchronize(&self) -> Result<(), KeyTableError> {
         let write = self.sync.wrote();
         // `sync_data` flushes the file's new length too, which it needs to read the slot back.
         self.sync
-            .wait(write, || self.file.sync_data())
+            .wait(write, || {
+                self.file.sync_data()?;
+                self.mirror.get().map_or(Ok(()), Mirror::sync)
+            })
             .map_err(|_| KeyTableError::SyncFailed { path: self.path.clone() })
     }
 
@@ -284,6 +315,23 @@ impl KeyTable {
     fn io(&self, error: std::io::Error) -> KeyTableError {
         KeyTableError::Io { path: self.path.clone(), error }
     }
+}
+
+/// Slots in use or damaged, and the free ones.
+fn read_slots(file: &File, slots: u32) -> std::io::Result<(Contents, BTreeSet<u32>)> {
+    let (mut contents, mut free) = (Contents::default(), BTreeSet::new());
+    let mut reader = std::io::BufReader::with_capacity(1 << 20, file);
+    reader.seek(std::io::SeekFrom::Start(HEADER as u64))?;
+    for number in 0..slots {
+        let mut slot = [0; SLOT];
+        reader.read_exact(&mut slot)?;
+        match read_slot(number, &slot) {
+            Reading::Free => drop(free.insert(number)),
+            Reading::Used(subject, _) => contents.used.push((Slot(number), subject)),
+            Reading::Damaged => contents.damaged.push(Slot(number)),
+        }
+    }
+    Ok((contents, free))
 }
 
 #[cfg(test)]

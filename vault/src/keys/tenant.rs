@@ -206,6 +206,11 @@ impl Keyring {
         hex::encode(&mac(&self.carried.pseudonyms, &parts)[..16])
     }
 
+    /// What backups are sealed under and named by; it outlives versions, so that what is the same stays the same piece.
+    pub(crate) fn backup_root(&self) -> Key {
+        self.carried.pseudonyms.derive("volar.v1 backups", &[])
+    }
+
     /// What is kept of a request's body to know it again: not a plain hash, which would be a fingerprint of a palm.
     pub(crate) fn body_mark(&self, sha256: &[u8; 32]) -> [u8; 32] {
         mac(&self.carried.bodies, &[sha256])

@@ -148,4 +148,31 @@ impl AdminService for Admin {
         let export = blocking(&self.0, move |vault| vault.export_subject(&peer, &call, subject, with_templates)).await;
         Ok(Response::new(convert::exported(export.map_err(fault)?, with_templates)))
     }
+
+    async fn create_backup(
+        &self,
+        request: Request<wire::CreateBackupRequest>,
+    ) -> Result<Response<wire::CreateBackupResponse>, Status> {
+        let (peer, vault) = (Peer::of(&request)?, self.0.clone());
+        let status = blocking(&self.0, move |_| vault.start_backup(&peer)).await.map_err(fault)?;
+        Ok(Response::new(wire::CreateBackupResponse { job: status.job.map(convert::backup_job) }))
+    }
+
+    async fn verify_backup(
+        &self,
+        request: Request<wire::VerifyBackupRequest>,
+    ) -> Result<Response<wire::VerifyBackupResponse>, Status> {
+        let (peer, vault) = (Peer::of(&request)?, self.0.clone());
+        let id = Some(request.into_inner().id).filter(|id| !id.is_empty());
+        let status = blocking(&self.0, move |_| vault.start_verifying(&peer, id)).await.map_err(fault)?;
+        Ok(Response::new(wire::VerifyBackupResponse { job: status.job.map(convert::backup_job) }))
+    }
+
+    async fn list_backups(
+        &self,
+        _: Request<wire::ListBackupsRequest>,
+    ) -> Result<Response<wire::ListBackupsResponse>, Status> {
+        let status = blocking(&self.0, Vault::backup_status).await.map_err(fault)?;
+        Ok(Response::new(convert::backups(status)))
+    }
 }

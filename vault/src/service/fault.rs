@@ -4,6 +4,7 @@ use tonic::Code;
 use volar_core::ticket::TicketError;
 use volar_service::fault::Fault;
 
+use crate::backup::BackupError;
 use crate::error::VaultError;
 use crate::keys::{HsmError, KeyFileError, KeyTableError};
 use crate::store::StoreError;
@@ -34,6 +35,7 @@ pub fn fault(error: VaultError) -> Fault {
         E::Ticket(TicketError::Forged | TicketError::KeyUnknown { .. }) => (Code::PermissionDenied, "TICKET_FORGED"),
         E::Ticket(TicketError::Expired) => (Code::FailedPrecondition, "TICKET_EXPIRED"),
         E::TicketAlreadyClaimed => (Code::AlreadyExists, "TICKET_ALREADY_CLAIMED"),
+        E::TicketBeforeRestore => (Code::FailedPrecondition, "TICKET_BEFORE_RESTORE"),
         E::PurposeMismatch { .. } => (Code::FailedPrecondition, "PURPOSE_MISMATCH"),
         E::TicketOfAnotherDevice => (Code::PermissionDenied, "TICKET_OF_ANOTHER_DEVICE"),
         E::NoPaymentReference => (Code::FailedPrecondition, "NO_PAYMENT_REFERENCE"),
@@ -48,6 +50,9 @@ pub fn fault(error: VaultError) -> Fault {
             (Code::PermissionDenied, "SECRET_WRONG")
         }
         E::KeyFile(_) | E::WrongKeyHolder { .. } => (Code::FailedPrecondition, "KEY_HOLDER_UNUSABLE"),
+        E::Backup(BackupError::NotConfigured) => (Code::FailedPrecondition, "BACKUP_NOT_CONFIGURED"),
+        E::Backup(BackupError::Unknown { .. }) => (Code::NotFound, "BACKUP_UNKNOWN"),
+        E::Backup(_) => (Code::Unavailable, "BACKUP_UNUSABLE"),
         E::Holder(_) | E::Hsm(_) => (Code::Unavailable, "KEY_HOLDER_UNAVAILABLE"),
         _ => return internal(&error),
     };

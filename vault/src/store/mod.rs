@@ -3,6 +3,7 @@
 pub mod conformance;
 mod postgres;
 mod sled_engine;
+mod watched;
 mod witness;
 
 use std::path::PathBuf;
@@ -11,9 +12,10 @@ use crate::error::VaultError;
 
 pub use postgres::{PostgresConfig, PostgresConfigError, PostgresStore};
 pub use sled_engine::SledStore;
+pub(crate) use watched::{Changed, Watch, watched};
 
 /// A table of rows ordered by their keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Table {
     /// The store itself: its id, the id of its key. Plain.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tokio::sync::watch;
 use volar_core::audit::Action;
+use volar_core::clock::Timestamp;
 use volar_core::id::{GalleryId, ModelId, SubjectId, TenantId};
 use volar_core::secret::Key;
 use zeroize::Zeroizing;
@@ -16,7 +17,7 @@ use crate::followers::Followers;
 use crate::format::v1::{self, SecretBytes};
 use crate::keys::{Contents, KeyId, KeyTable, KeyTableError, Keyring, Ring, RingError, Slot};
 use crate::rows;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreError, Table, watched};
 
 /// 1: every tenant's keys are derived from the key file. 2: they lie wrapped beside the key table, in versions.
 const FORMAT: u32 = 2;
@@ -27,21 +28,33 @@ pub(crate) const META_FORMAT: &[u8] = b"format";
 pub(crate) const META_MOVED: &[u8] = b"moved";
 /// In a store that records are being moved to.
 pub(crate) const META_UNFINISHED: &[u8] = b"unfinished";
-const META_STORE: &[u8] = b"store";
+pub(crate) const META_STORE: &[u8] = b"store";
+/// When the store was restored from a backup.
+pub(crate) const META_RESTORED: &[u8] = b"restored";
 const META_KEY: &[u8] = b"key";
 
 impl Vault {
     /// Opens a vault, or makes one if store and key table are new. Finishes erasures that a crash interrupted.
     pub fn open(parts: Parts<'_>, settings: Settings) -> Result<Self, VaultError> {
+        if parts.store.read(Table::Meta, META_UNFINISHED)?.is_some() {
+            return Err(VaultError::StoreUnfinished);
+        }
+        Self::open_copy(parts, settings)?.reconciled()
+    }
+
+    /// The same for a store that may be an unfinished copy, whose people and keys are yet to be
+    /// [reconciled](Self::reconciled).
+    pub(crate) fn open_copy(parts: Parts<'_>, settings: Settings) -> Result<Self, VaultError> {
         let Parts { store, key_table, holder, clock, randomness } = parts;
         let ring_path = Ring::path_beside(key_table);
-        let (key_table, contents, ring) = match read_meta(&*store)? {
+        let (store, watch) = watched(store);
+        let (key_table, ring) = match read_meta(&*store)? {
             Some(meta) => {
                 if meta.key_id != holder.id() {
                     return Err(VaultError::WrongKeyHolder { expected: meta.key_id, found: holder.id() });
                 }
-                let (table, contents) = KeyTable::open(key_table, meta.store_id)?;
-                (table, contents, open_ring(&*store, &ring_path, &meta)?)
+                let table = KeyTable::open(key_table, meta.store_id)?.0;
+                (table, open_ring(&*store, &ring_path, &meta)?)
             }
             None => {
                 // A table with keys in it is never overwritten: its store may only be mounted elsewhere.
@@ -52,12 +65,14 @@ impl Vault {
                 let table = KeyTable::create(key_table, store_id, holder.id())?;
                 let ring = Ring::create(&ring_path, store_id, holder.id(), false)?;
                 write_meta(&*store, store_id, holder.id())?;
-                (table, Contents::default(), ring)
+                (table, ring)
             }
         };
         let opened_at = clock.now();
+        let restored_at = read_restored(&*store)?;
         let mut vault = Self {
             store,
+            watch,
             key_table,
             holder,
             ring,
@@ -70,14 +85,22 @@ impl Vault {
             erasing: Default::default(),
             beginning_rotation: Default::default(),
             closing: Default::default(),
+            backups: None,
+            restored_at,
         };
         vault.finish_leaving()?;
         vault.open_tenants()?;
         vault.finish_erasures()?;
-        let owners = vault.owners()?;
-        vault.reconcile(&contents, &owners)?;
-        vault.reclaim_blobs(&owners)?;
         Ok(vault)
+    }
+
+    /// The last of opening.
+    pub(crate) fn reconciled(self) -> Result<Self, VaultError> {
+        let contents = self.key_table.contents()?;
+        let owners = self.owners()?;
+        self.reconcile(&contents, &owners)?;
+        self.reclaim_blobs(&owners)?;
+        Ok(self)
     }
 
     fn open_tenants(&mut self) -> Result<(), VaultError> {
@@ -110,13 +133,19 @@ impl Vault {
     }
 
     /// The keys of a tenant that may not be configured any more.
-    fn known_keys(&self, tenant: &TenantId) -> Result<Keyring, VaultError> {
+    pub(crate) fn known_keys(&self, tenant: &TenantId) -> Result<Keyring, VaultError> {
         let keys = match Keyring::open(&*self.holder, &self.ring.of(tenant))? {
             None if self.ring.early() => Keyring::early(&*self.holder, tenant),
             keys => keys,
         };
         let missing = || RingError::TenantMissing { path: self.ring.path().to_owned(), tenant: tenant.clone() };
         Ok(keys.ok_or_else(missing)?)
+    }
+
+    /// A tenant that may not be configured any more, with its keys and nothing else.
+    pub(crate) fn known_tenant(&self, id: TenantId) -> Result<Tenant, VaultError> {
+        let keys = self.known_keys(&id)?;
+        Ok(Tenant { id, keys, galleries: Default::default(), rotation: Default::default() })
     }
 
     fn has_records(&self, tenant: &TenantId) -> Result<bool, VaultError> {
@@ -172,19 +201,14 @@ impl Vault {
     }
 
     /// Whose each slot is, as the store knows it: tenants that are no longer configured included.
-    fn owners(&self) -> Result<Owners, VaultError> {
+    pub(crate) fn owners(&self) -> Result<Owners, VaultError> {
         let mut owners = Owners::new();
         let mut last: Option<Tenant> = None;
         self.store.for_each(Table::Placements, &[], |key, sealed| {
             let (id, subject) = rows::split_subject(key).ok_or(VaultError::RecordMissing { kind: "subject" })?;
             let tenant = match last.take() {
                 Some(tenant) if tenant.id == id => tenant,
-                _ => Tenant {
-                    keys: self.known_keys(&id)?,
-                    id,
-                    galleries: Default::default(),
-                    rotation: Default::default(),
-                },
+                _ => self.known_tenant(id)?,
             };
             let placement: v1::Placement = tenant.open(key, sealed)?;
             owners.insert(Slot(placement.slot), (tenant.id.clone(), subject));
@@ -264,7 +288,7 @@ impl Vault {
     }
 }
 
-type Owners = HashMap<Slot, (TenantId, SubjectId)>;
+pub(crate) type Owners = HashMap<Slot, (TenantId, SubjectId)>;
 
 struct Meta {
     format: u32,
@@ -275,9 +299,6 @@ struct Meta {
 fn read_meta(store: &dyn Store) -> Result<Option<Meta>, VaultError> {
     if store.read(Table::Meta, META_MOVED)?.is_some() {
         return Err(VaultError::StoreMoved);
-    }
-    if store.read(Table::Meta, META_UNFINISHED)?.is_some() {
-        return Err(VaultError::StoreUnfinished);
     }
     let Some(format) = store.read(Table::Meta, META_FORMAT)? else { return Ok(None) };
     let damaged = || StoreError::Damaged { path: "rows".into(), reason: "its first record is malformed".to_owned() };
@@ -291,6 +312,11 @@ fn read_meta(store: &dyn Store) -> Result<Option<Meta>, VaultError> {
         (Some(store_id), Some(key_id)) => Ok(Some(Meta { format: found, store_id, key_id: KeyId::from_bytes(key_id) })),
         _ => Err(damaged().into()),
     }
+}
+
+fn read_restored(store: &dyn Store) -> Result<Option<Timestamp>, VaultError> {
+    let bytes = store.read(Table::Meta, META_RESTORED)?.and_then(|bytes| bytes.try_into().ok());
+    Ok(bytes.map(|bytes| Timestamp::from_unix_milliseconds(u64::from_be_bytes(bytes))))
 }
 
 fn write_meta(store: &dyn Store, store_id: [u8; 16], key_id: KeyId) -> Result<(), VaultError> {

@@ -56,7 +56,13 @@ fn enroll_until_killed(world: &World) -> Vec<EnrollmentId> {
 
 /// Runs the load in the world's folder, kills it at a random moment, and returns what it had acknowledged.
 pub(crate) fn acknowledged_until_killed<E>(world: &WorldOver<E>, arguments: &[&str]) -> Vec<EnrollmentId> {
-    let mut child = Command::new(example("load"))
+    let lines = lines_until_killed(world, "load", arguments);
+    lines.iter().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Runs an example in the world's folder, kills it at a random moment, and returns the lines that it had printed.
+pub(crate) fn lines_until_killed<E>(world: &WorldOver<E>, name: &str, arguments: &[&str]) -> Vec<String> {
+    let mut child = Command::new(example(name))
         .arg(world.folder.path())
         .args(arguments)
         .stdout(Stdio::piped())
@@ -78,7 +84,7 @@ pub(crate) fn acknowledged_until_killed<E>(world: &WorldOver<E>, arguments: &[&s
     child.kill().expect("running");
     child.wait().expect("killed");
     let text = rest.join().expect("no panic");
-    text.lines().filter_map(|line| line.parse().ok()).collect()
+    text.lines().map(str::to_owned).collect()
 }
 
 /// The vault's example `name`, which cargo builds beside the tests.

@@ -3,6 +3,7 @@
 #![allow(clippy::duplicate_mod, reason = "flows, lifetimes and the model run over each engine")]
 
 mod auditing;
+mod backing_up;
 mod bad_input;
 mod conformance;
 mod damage;

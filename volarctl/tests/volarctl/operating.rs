@@ -174,3 +174,15 @@ async fn a_vault_is_sealed_and_unsealed_with_a_secret_from_a_private_file() {
     put("correct horse\n", 0o600);
     assert_eq!(installation.run(&["vault", "unseal", "--secret-file", &file]).await.json(0)["sealed"], false);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_are_made_listed_and_verified() {
+    let installation = Installation::start().await;
+    let listed = installation.run(&["backup", "list"]).await.json(0);
+    assert_eq!((&listed["backups"][0]["subjects"], &listed["job"]), (&7.into(), &Value::Null));
+    let made = installation.run(&["backup", "create"]).await.json(0);
+    assert_eq!(made["job"]["outcome"], "backup 000001-20260921T120000Z made", "it waits for the end");
+    assert_eq!(installation.run(&["backup", "verify", "other"]).await.error(65), "BACKUP_UNKNOWN");
+    let damaged = installation.run(&["backup", "verify", "000001-20260921T120000Z"]).await.json(69);
+    assert_eq!((&damaged["job"]["failed"], &damaged["job"]["outcome"]), (&true.into(), &"pieces/aa is damaged".into()));
+}

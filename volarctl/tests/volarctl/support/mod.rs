@@ -38,6 +38,9 @@ const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.AdminService/RunRetention", &[Role::Operator]),
     ("/volar.v1.AdminService/GetRetentionSchedule", &[Role::Operator]),
     ("/volar.v1.AdminService/ExportSubject", &[Role::Operator]),
+    ("/volar.v1.AdminService/CreateBackup", &[Role::Operator]),
+    ("/volar.v1.AdminService/VerifyBackup", &[Role::Operator]),
+    ("/volar.v1.AdminService/ListBackups", &[Role::Operator]),
     ("/volar.v1.CheckoutService/Claim", &[Role::Checkout]),
 ]);
 

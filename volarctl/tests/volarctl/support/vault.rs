@@ -28,6 +28,8 @@ struct Memory {
     claims: HashMap<Vec<u8>, String>,
     /// While version 1 is being left: for so many looks.
     looks: Option<u32>,
+    /// While a backup is made: for so many looks.
+    backing_up: Option<u32>,
     sealed: bool,
 }
 
@@ -126,6 +128,48 @@ impl AdminService for Vault {
             Decision::Unspecified => return Err(fault(Code::InvalidArgument, "FIELD_INVALID")),
         };
         Ok(Response::new(DecideReviewResponse { state: state.into() }))
+    }
+
+    async fn create_backup(&self, _: Request<CreateBackupRequest>) -> Result<Response<CreateBackupResponse>, Status> {
+        self.memory().backing_up = Some(2);
+        Ok(Response::new(CreateBackupResponse::default()))
+    }
+
+    /// None is whole but the first.
+    async fn verify_backup(
+        &self,
+        request: Request<VerifyBackupRequest>,
+    ) -> Result<Response<VerifyBackupResponse>, Status> {
+        let id = request.into_inner().id;
+        if id != "000001-20260921T120000Z" {
+            return Err(fault(Code::NotFound, "BACKUP_UNKNOWN"));
+        }
+        self.memory().calls.push(("verify", id));
+        Ok(Response::new(VerifyBackupResponse::default()))
+    }
+
+    async fn list_backups(&self, _: Request<ListBackupsRequest>) -> Result<Response<ListBackupsResponse>, Status> {
+        let mut memory = self.memory();
+        let verified = !memory.calls.iter().all(|call| call.0 != "verify");
+        let job = |done, ended, failed, outcome: &str| BackupJob {
+            what: "backing up".to_owned(),
+            done,
+            total: 10,
+            ended,
+            outcome: outcome.to_owned(),
+            failed,
+        };
+        let job = match memory.backing_up.as_mut() {
+            _ if verified => Some(job(3, true, true, "pieces/aa is damaged")),
+            None => None,
+            Some(0) => Some(job(10, true, false, "backup 000001-20260921T120000Z made")),
+            Some(looks) => {
+                *looks -= 1;
+                Some(job(5, false, false, ""))
+            }
+        };
+        let backup = Backup { id: "000001-20260921T120000Z".to_owned(), subjects: 7, rows: 90, ..Backup::default() };
+        Ok(Response::new(ListBackupsResponse { backups: vec![backup], job }))
     }
 
     /// Version 1 until it is left; leaving it takes two looks.
