@@ -33,9 +33,9 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// A vault on a cluster, a matcher that follows it, kiosks that enrol and a gate that identifies.
 pub struct Failover {
-    /// The database.
-    pub database: Patroni,
     system: System,
+    /// The database, which outlives those who use it.
+    pub database: Patroni,
     clients: Clients,
     palms: Arc<Palms>,
     shared: Arc<Shared>,
@@ -107,7 +107,7 @@ impl Failover {
             })
             .collect();
         let gate = tokio::spawn(visit(clients.clone(), palms.clone(), shared.clone()));
-        Self { database, system, clients, palms, shared, kiosks, gate }
+        Self { system, database, clients, palms, shared, kiosks, gate }
     }
 
     /// How many enrolments have been acknowledged.

@@ -29,10 +29,7 @@ fn main() -> ExitCode {
     let value = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
     let number = |name: &str, default: u64| value(name).map_or(default, |word| word.parse().expect("a number"));
     let (kills, cuts) = (number("--kills", 10), number("--cuts", 3));
-    let runtime = Runtime::new().expect("a runtime");
-    // On a thread of the runtime, where blocking is allowed.
-    let run = runtime.spawn(run(kills, cuts));
-    let figures = runtime.block_on(run).expect("every promise was kept");
+    let figures = Runtime::new().expect("a runtime").block_on(run(kills, cuts));
     println!("{figures:#}");
     if let Some(path) = value("--json") {
         std::fs::write(path, format!("{figures:#}\n")).expect("the file for the figures is writable");
@@ -77,7 +74,11 @@ async fn cut_primary(failover: &Failover, everything: bool) -> (Duration, Durati
     let former = block_in_place(|| database.primary()).expect("one leads");
     let since = Instant::now();
     block_in_place(|| {
-        if everything { database.vanish(former) } else { database.isolate(former) }
+        if everything {
+            database.vanish(former)
+        } else {
+            database.isolate(former)
+        }
         database.wait_for_another_primary(former);
         assert!(!database.takes_writes(former), "two servers take writes");
     });

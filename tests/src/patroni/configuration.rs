@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 
@@ -89,43 +89,28 @@ pub(super) fn etcd(folder: &Path, number: usize, places: &[Place]) -> Vec<String
     words.chain(["--unsafe-no-fsync".to_owned()]).collect()
 }
 
-/// What the vault knows the servers by, and they it.
-pub(super) struct Certificates {
-    folder: PathBuf,
-}
-
-impl Certificates {
-    /// One authority, and one certificate for every server.
-    pub(super) fn write(folder: &Path, places: &[Place]) -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        parameters.distinguished_name.push(DnType::CommonName, "database authority");
-        let ca = parameters.self_signed(&key).expect("signed");
-        let issuer = Issuer::new(parameters, key);
-        let server = KeyPair::generate().expect("a key");
-        let mut parameters = CertificateParams::default();
-        let address = |text: &String| SanType::IpAddress(text.parse::<IpAddr>().expect("an address"));
-        parameters.subject_alt_names =
-            places.iter().flat_map(|place| [&place.peer, &place.client]).map(address).collect();
-        parameters.distinguished_name.push(DnType::CommonName, "database");
-        let certificate = parameters.signed_by(&server, &issuer).expect("signed");
-        let write = |name: &str, text: &str, mode| {
-            let path = folder.join(name);
-            fs::write(&path, text).expect("the folder is writable");
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
-        };
-        write("ca.pem", &ca.pem(), 0o644);
-        write("server.pem", &certificate.pem(), 0o644);
-        write("server.key", &server.serialize_pem(), 0o600);
-        write("password", PASSWORD, 0o600);
-        Self { folder: folder.to_owned() }
-    }
-
-    /// The folder is the servers'; the password is for the vault, which reads as whoever runs the tests.
-    pub(super) fn hand_over(&self) {
-        if rustix::process::geteuid().is_root() {
-            std::os::unix::fs::chown(self.folder.join("password"), Some(0), Some(0)).expect("root may");
-        }
-    }
+/// Writes what the vault and the servers know each other by: one authority, one certificate for every server, and the
+/// vault's password.
+pub(super) fn certify(folder: &Path, places: &[Place]) {
+    let key = KeyPair::generate().expect("a key");
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.distinguished_name.push(DnType::CommonName, "database authority");
+    let ca = parameters.self_signed(&key).expect("signed");
+    let issuer = Issuer::new(parameters, key);
+    let server = KeyPair::generate().expect("a key");
+    let mut parameters = CertificateParams::default();
+    let address = |text: &String| SanType::IpAddress(text.parse::<IpAddr>().expect("an address"));
+    parameters.subject_alt_names = places.iter().flat_map(|place| [&place.peer, &place.client]).map(address).collect();
+    parameters.distinguished_name.push(DnType::CommonName, "database");
+    let certificate = parameters.signed_by(&server, &issuer).expect("signed");
+    let write = |name: &str, text: &str, mode| {
+        let path = folder.join(name);
+        fs::write(&path, text).expect("the folder is writable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    write("ca.pem", &ca.pem(), 0o644);
+    write("server.pem", &certificate.pem(), 0o644);
+    write("server.key", &server.serialize_pem(), 0o600);
+    write("password", PASSWORD, 0o600);
 }

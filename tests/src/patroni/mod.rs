@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use xtask::http::Page;
 
-use configuration::{Certificates, PASSWORD};
+use configuration::PASSWORD;
 pub use network::Network;
 use network::Place;
 use node::{Node, as_owner, program};
@@ -48,7 +48,7 @@ impl Patroni {
         let folder = tempfile::Builder::new().prefix("volar-ha-").tempdir().expect("a temporary folder");
         let guardian = guard(&folder, network);
         let places: Vec<Place> = network.build(NODES);
-        let certificates = Certificates::write(folder.path(), &places);
+        configuration::certify(folder.path(), &places);
         let nodes: Vec<Node> = (0..NODES).map(|number| Node::prepare(folder.path(), number, &places)).collect();
         node::own(folder.path());
         let cluster = Self { nodes, network, guardian, folder };
@@ -56,9 +56,10 @@ impl Patroni {
         cluster.nodes.iter().for_each(Node::start);
         cluster.wait_until_whole();
         let primary = cluster.primary().expect("whole, so led");
-        cluster.sql(primary, "postgres", &format!("CREATE ROLE volar LOGIN PASSWORD '{PASSWORD}'")).expect("a new role");
+        cluster
+            .sql(primary, "postgres", &format!("CREATE ROLE volar LOGIN PASSWORD '{PASSWORD}'"))
+            .expect("a new role");
         cluster.sql(primary, "postgres", "CREATE DATABASE volar OWNER volar").expect("a new database");
-        certificates.hand_over();
         cluster
     }
 
@@ -158,7 +159,8 @@ impl Patroni {
         let timelines_agree = members.iter().all(|member| member["timeline"] == members[0]["timeline"]);
         let run = |member: &Value| member["state"] == "running" || member["state"] == "streaming";
         // What the members write about themselves lags behind; the primary's own word does not.
-        let follow = self.sql(primary, "postgres", "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'");
+        let follow =
+            self.sql(primary, "postgres", "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'");
         members.len() == NODES
             && (count("leader"), count("sync_standby")) == (1, 1)
             && members.iter().all(run)
@@ -171,7 +173,12 @@ impl Patroni {
         let folder = &self.nodes[number].folder;
         let mut command = as_owner("psql");
         command.args(["-X", "-q", "-A", "-t", "-U", "postgres", "-d", database, "-c", sql, "-h"]).arg(folder);
-        let output = command.current_dir("/").env("PGCONNECT_TIMEOUT", "5").env("HOME", folder).output().expect("psql is installed");
+        let output = command
+            .current_dir("/")
+            .env("PGCONNECT_TIMEOUT", "5")
+            .env("HOME", folder)
+            .output()
+            .expect("psql is installed");
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }

@@ -49,23 +49,7 @@ impl Network {
             address.iter().for_each(|address| ip(&format!("address add {address} dev {bridge}")));
             ip(&format!("link set {bridge} up"));
         }
-        (0..nodes).map(|number| self.join(number, tag, subnet)).collect()
-    }
-
-    fn join(self, number: usize, tag: u32, subnet: u32) -> Place {
-        let namespace = format!("volar-{tag}-{number}");
-        ip(&format!("netns add {namespace}"));
-        ip(&format!("-n {namespace} link set lo up"));
-        let at = |second: u32| format!("10.{second}.{subnet}.{}", 11 + number);
-        for (side, second) in [("p", 213), ("c", 214)] {
-            let (outer, inner) = (format!("v{side}{number}o{tag}"), format!("v{side}{number}i{tag}"));
-            ip(&format!("link add {outer} type veth peer name {inner} netns {namespace}"));
-            ip(&format!("link set {outer} master v{side}b{tag}"));
-            ip(&format!("link set {outer} up"));
-            ip(&format!("-n {namespace} address add {}/24 dev {inner}", at(second)));
-            ip(&format!("-n {namespace} link set {inner} up"));
-        }
-        Place { peer: at(213), client: at(214), namespace: Some(namespace) }
+        (0..nodes).map(|number| join(number, tag, subnet)).collect()
     }
 
     /// Cuts or mends a server's link to the others.
@@ -95,6 +79,23 @@ impl Network {
         let bridges = ["p", "c"].map(|side| format!("ip link delete v{side}b{tag}\n"));
         namespaces.chain(bridges).collect()
     }
+}
+
+/// Makes one server's namespace and its two links.
+fn join(number: usize, tag: u32, subnet: u32) -> Place {
+    let namespace = format!("volar-{tag}-{number}");
+    ip(&format!("netns add {namespace}"));
+    ip(&format!("-n {namespace} link set lo up"));
+    let at = |second: u32| format!("10.{second}.{subnet}.{}", 11 + number);
+    for (side, second) in [("p", 213), ("c", 214)] {
+        let (outer, inner) = (format!("v{side}{number}o{tag}"), format!("v{side}{number}i{tag}"));
+        ip(&format!("link add {outer} type veth peer name {inner} netns {namespace}"));
+        ip(&format!("link set {outer} master v{side}b{tag}"));
+        ip(&format!("link set {outer} up"));
+        ip(&format!("-n {namespace} address add {}/24 dev {inner}", at(second)));
+        ip(&format!("-n {namespace} link set {inner} up"));
+    }
+    Place { peer: at(213), client: at(214), namespace: Some(namespace) }
 }
 
 fn ip(words: &str) {

@@ -65,6 +65,8 @@ impl Node {
         let mut child = child.expect("killed while it runs");
         child.kill().expect("a child of ours");
         child.wait().expect("a child of ours");
+        // Its number may become a stranger's.
+        let _ = fs::remove_file(self.folder.join("patroni.pid"));
         let lock = self.folder.join("data/postmaster.pid");
         let text = fs::read_to_string(&lock).unwrap_or_default();
         let Some(postmaster) = text.lines().next().and_then(|line| line.parse().ok()) else { return };
@@ -109,7 +111,13 @@ impl Node {
         let log = File::options().create(true).append(true).open(path).expect("the folder is writable");
         let errors = log.try_clone().expect("a file");
         // Not the home of whoever runs the tests, which PostgreSQL's programs would look into for certificates.
-        command.env("HOME", &self.folder).current_dir("/").process_group(0).stdin(Stdio::null()).stdout(log).stderr(errors);
+        command
+            .env("HOME", &self.folder)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
         let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         // Every program before the last becomes the next one, so that this is its id.
         fs::write(self.folder.join(format!("{name}.pid")), child.id().to_string()).expect("the folder is writable");

@@ -70,7 +70,13 @@ fn page(figures: &Value) -> String {
 
 fn table(events: &[Value]) -> Table {
     let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(["", "times", "s without writes: least", "most", "s to be whole: most"]);
+    table.load_style(ASCII_MARKDOWN).set_header([
+        "",
+        "times",
+        "s without writes: least",
+        "most",
+        "s to be whole: most",
+    ]);
     let mut names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
     names.dedup();
     for name in names {
