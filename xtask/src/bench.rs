@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the committed benchmarks of `tests/benches/` and `vault/benches/`.
 
+mod failover;
 mod identify;
 mod scaling;
 mod serve;
@@ -32,6 +33,9 @@ enum What {
     Scaling(scaling::Arguments),
     /// Enrolments, claims, the feed and erasures of the vault on sled and PostgreSQL, beside plain inserts of the same bytes.
     Vault(vault::Arguments),
+    /// Kill and cut off the servers of a PostgreSQL cluster under a running vault: what it acknowledged, and for how long it
+    /// acknowledged nothing. Takes root, for the networks.
+    Failover(failover::Arguments),
     /// Load a running matcher over mutual TLS, find the highest load that it holds, and soak it with most of that.
     Serve(serve::Arguments),
     /// Load a router over shards and replicas, and kill one process after the other.
@@ -40,14 +44,18 @@ enum What {
 
 /// Builds and runs a benchmark, which prints its table.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let vault = matches!(arguments.what, Some(What::Vault(_)));
-    packages::install(if vault { Purpose::Vault } else { Purpose::Run })?;
+    packages::install(match arguments.what {
+        Some(What::Vault(_)) => Purpose::Vault,
+        Some(What::Failover(_)) => Purpose::Failover,
+        _ => Purpose::Run,
+    })?;
     match &arguments.what {
         Some(What::Identify(arguments)) => identify::run(arguments)?,
         Some(What::Scaling(arguments)) => scaling::run(arguments)?,
         Some(What::Vault(arguments)) => vault::run(arguments)?,
         Some(What::Serve(arguments)) => serve::run(arguments)?,
         Some(What::Cluster(arguments)) => serve::run_cluster(arguments)?,
+        Some(What::Failover(arguments)) => failover::run(arguments)?,
         None => {
             build()?;
             let json = arguments.json.as_deref().map(absolute).transpose()?;
