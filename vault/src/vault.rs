@@ -24,6 +24,7 @@ use crate::parameters::ERASURES_AT_ONCE;
 use crate::retention::Schedules;
 use crate::rotation::Rotation;
 use crate::rows::{self, Method};
+use crate::second_factor::Hasher;
 use crate::store::{Rows, Store, Table, Transaction};
 
 mod opening;
@@ -50,6 +51,7 @@ pub struct Vault {
     /// One rotation at a time makes a version: two would make the same one.
     pub(crate) beginning_rotation: Mutex<()>,
     pub(crate) closing: AtomicBool,
+    pub(crate) factor_hasher: Hasher,
 }
 
 /// What a vault is opened from.

@@ -70,6 +70,7 @@ impl Vault {
             erasing: Default::default(),
             beginning_rotation: Default::default(),
             closing: Default::default(),
+            factor_hasher: Default::default(),
         };
         vault.finish_leaving()?;
         vault.open_tenants()?;
