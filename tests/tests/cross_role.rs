@@ -14,14 +14,16 @@ use volar_tests::client::{Clients, reason};
 use volar_tests::system::System;
 
 /// Who may call what, written down a second time on purpose: a slip in a server's own table shows here.
-const ALLOWED: [(&str, &[Role]); 29] = [
+const ALLOWED: [(&str, &[Role]); 32] = [
     ("/volar.v1.ProtectionService/GetProtection", &[Kiosk, Gate]),
     ("/volar.v1.EnrollmentService/Enroll", &[Kiosk]),
     ("/volar.v1.EnrollmentService/GetEnrollment", &[Kiosk]),
+    ("/volar.v1.EnrollmentService/SetSecondFactor", &[Kiosk]),
     ("/volar.v1.EnrollmentService/BindPayment", &[Kiosk]),
     ("/volar.v1.EnrollmentService/CancelEnrollment", &[Kiosk]),
     ("/volar.v1.EnrollmentService/Withdraw", &[Kiosk]),
     ("/volar.v1.CheckoutService/Claim", &[Checkout]),
+    ("/volar.v1.SecondFactorService/CheckSecondFactor", &[Matcher]),
     ("/volar.v1.TemplateFeed/Follow", &[Matcher]),
     ("/volar.v1.TemplateFeed/ReportVerdict", &[Matcher]),
     ("/volar.v1.TemplateFeed/Acknowledge", &[Matcher]),
@@ -42,6 +44,7 @@ const ALLOWED: [(&str, &[Role]); 29] = [
     ("/volar.v1.SealService/Seal", &[Operator]),
     ("/volar.v1.SealService/Unseal", &[Operator]),
     ("/volar.v1.IdentificationService/Identify", &[Gate, Kiosk]),
+    ("/volar.v1.IdentificationService/VerifySecondFactor", &[Gate]),
     ("/volar.v1.ShardService/Search", &[Matcher]),
     ("/volar.v1.ShardService/GetShard", &[Matcher]),
     ("/grpc.health.v1.Health/Check", &Role::ALL),
