@@ -4,6 +4,7 @@
 //! Depends on nothing of Volar, touches no file, socket, clock or environment.
 
 pub mod audit;
+pub mod challenge;
 pub mod clock;
 pub mod coverage;
 pub mod id;
@@ -12,6 +13,8 @@ pub mod nearness;
 pub mod protection;
 pub mod randomness;
 pub mod score;
+mod sealed;
+pub mod second_factor;
 pub mod secret;
 pub mod shard;
 pub mod template;

@@ -3,22 +3,16 @@
 
 use std::time::Duration;
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Nonce};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::id::{DeviceId, GalleryId, LaneId, SiteId, SubjectId, TenantId, TicketId};
 use crate::randomness::Randomness;
+use crate::sealed::{self, OpenError, VERSION};
 use crate::secret::Key;
 
-/// Version of the sealed form, its first byte.
-const VERSION: u8 = 1;
-const NONCE_LENGTH: usize = 12;
-const HEADER_LENGTH: usize = 1 + 4 + NONCE_LENGTH;
-/// Longer bytes are no ticket: refused before any cryptography.
-const SEALED_LENGTH_MAX: usize = 1024;
+/// Binds what is sealed to being a ticket.
+const WHAT: &str = "volar.v1 ticket";
 
 /// What a ticket may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,16 +91,7 @@ pub enum TicketError {
 impl Ticket {
     /// Seals the ticket under `key`.
     pub fn seal(&self, key: &TicketKey, randomness: &dyn Randomness) -> Vec<u8> {
-        let mut sealed = vec![VERSION];
-        sealed.extend_from_slice(&key.epoch.to_be_bytes());
-        let nonce: [u8; NONCE_LENGTH] = randomness.bytes();
-        let plain = Zeroizing::new(postcard::to_stdvec(self).expect("a ticket of slugs and numbers always encodes"));
-        let cipher = Aes256Gcm::new(key.key.expose().into());
-        let payload = Payload { msg: &plain, aad: &associated_data(key.epoch) };
-        let text = cipher.encrypt(&Nonce::from(nonce), payload).expect("a ticket is far below AES-GCM's length limit");
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(&text);
-        sealed
+        sealed::seal(WHAT, self, key, randomness)
     }
 
     /// Opens a sealed ticket at time `now`; `key_of` knows the keys still accepted, by epoch.
@@ -115,18 +100,7 @@ impl Ticket {
         now: Timestamp,
         key_of: impl FnOnce(u32) -> Option<TicketKey>,
     ) -> Result<Self, TicketError> {
-        if sealed.len() <= HEADER_LENGTH || sealed.len() > SEALED_LENGTH_MAX || sealed[0] != VERSION {
-            return Err(TicketError::Malformed);
-        }
-        let epoch = u32::from_be_bytes(sealed[1..5].try_into().expect("four bytes"));
-        let key = key_of(epoch).ok_or(TicketError::KeyUnknown { epoch })?;
-        let nonce: [u8; NONCE_LENGTH] = sealed[5..HEADER_LENGTH].try_into().expect("twelve bytes");
-        let payload = Payload { msg: &sealed[HEADER_LENGTH..], aad: &associated_data(epoch) };
-        let plain = Aes256Gcm::new(key.key.expose().into())
-            .decrypt(&Nonce::from(nonce), payload)
-            .map(Zeroizing::new)
-            .map_err(|_| TicketError::Forged)?;
-        let ticket: Self = postcard::from_bytes(&plain).map_err(|_| TicketError::Malformed)?;
+        let ticket: Self = sealed::open(WHAT, sealed, key_of)?;
         if now >= ticket.expires_at {
             return Err(TicketError::Expired);
         }
@@ -134,8 +108,14 @@ impl Ticket {
     }
 }
 
-fn associated_data(epoch: u32) -> Vec<u8> {
-    [b"volar.v1 ticket".as_slice(), &[VERSION], &epoch.to_be_bytes()].concat()
+impl From<OpenError> for TicketError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Malformed => Self::Malformed,
+            OpenError::KeyUnknown { epoch } => Self::KeyUnknown { epoch },
+            OpenError::Forged => Self::Forged,
+        }
+    }
 }
 
 #[cfg(test)]

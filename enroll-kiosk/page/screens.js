@@ -3,6 +3,7 @@
 import { call } from "./server.js";
 import { h, say, svg } from "./dom.js";
 import { icon, palm } from "./icons.js";
+import { secondFactor } from "./keys.js";
 import { LivePicture } from "./picture.js";
 import { t } from "./texts.js";
 
@@ -15,7 +16,10 @@ const still = () => {};
 
 /** Builds the screen of `state`; answers its element and how it follows later states. */
 export function build(state, actions) {
-  const make = { welcome, notice, hands, capture, enrolling, payment, result, removal, removed, unavailable, declined };
+  const factor = (now, { act }) => secondFactor(now, { act }, button, title);
+  const make = {
+    welcome, notice, hands, capture, enrolling, "second-factor": factor, payment, result, removal, removed, unavailable, declined,
+  };
   return make[state.screen](state, actions);
 }
 

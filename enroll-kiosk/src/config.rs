@@ -16,6 +16,7 @@ use volar_service::tls::TlsConfig;
 
 use crate::notice::NoticeConfig;
 use crate::payment::PaymentConfig;
+use crate::second_factor::SecondFactorConfig;
 use crate::session::{CaptureConfig, Rules, SessionConfig};
 use crate::texts::Language;
 
@@ -54,6 +55,9 @@ pub struct Config {
     /// Times of a session.
     #[serde(default)]
     pub session: SessionConfig,
+    /// The second factor.
+    #[serde(default)]
+    pub second_factor: SecondFactorConfig,
     /// Payment.
     #[serde(default)]
     pub payment: PaymentConfig,
@@ -119,6 +123,7 @@ impl Config {
             capture: self.capture.clone(),
             scores,
             language: self.page.language,
+            second_factor: self.second_factor.offered,
             payment_required: self.payment.required,
         }
     }
@@ -150,6 +155,7 @@ mod tests {
         assert_eq!(config.capture, CaptureConfig::default());
         assert_eq!(config.session, SessionConfig::default());
         assert_eq!(config.payment, PaymentConfig::default());
+        assert_eq!(config.second_factor, SecondFactorConfig::default());
         assert_eq!(config.pipeline, PipelineConfig::default());
         assert_eq!(config.guide, GuideConfig::default());
         assert_eq!(config.telemetry.log_level, TelemetryConfig::default().log_level);

@@ -3,6 +3,7 @@
 use volar_core::clock::Timestamp;
 use volar_core::id::{EnrollmentId, ModelId};
 use volar_core::protection::GalleryProtection;
+use volar_core::second_factor::Kind;
 use volar_core::secret::Key;
 use volar_core::template::{EnrolledPalm, Position, Probe, Reference};
 use volar_proto::v1;
@@ -11,6 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::client::CallError;
 use crate::notice::Consent;
 use crate::payment::PaymentReference;
+use crate::second_factor::Chosen;
 use crate::session::{Identified, Palm, Receipt, Standing};
 use crate::vault_client::Protection;
 
@@ -76,6 +78,15 @@ pub(crate) fn standing(state: v1::EnrollmentState) -> Result<Standing, CallError
         v1::EnrollmentState::Erased => Ok(Standing::Erased),
         v1::EnrollmentState::Unspecified => Err(CallError::malformed("state")),
     }
+}
+
+/// A second factor as it travels.
+pub(crate) fn second_factor(chosen: &Chosen) -> v1::SecondFactor {
+    let kind = match chosen.kind {
+        Kind::PhoneDigits => v1::SecondFactorKind::PhoneDigits,
+        Kind::Code => v1::SecondFactorKind::Code,
+    };
+    v1::SecondFactor { kind: kind.into(), digits: chosen.digits.expose().to_owned() }
 }
 
 /// A payment reference as it travels.

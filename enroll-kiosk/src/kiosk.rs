@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::matcher_client::MatcherClient;
 use crate::notice::{Notice, NoticeConfig};
 use crate::payment::PaymentProvider;
+use crate::second_factor::{Chosen, FactorError};
 use crate::session::{Next, OrderError, Rules, Session};
 use crate::state::State;
 use crate::texts::Language;
@@ -127,6 +128,16 @@ impl Kiosk {
     /// hands -> capture.
     pub fn choose_hands(self: &Arc<Self>, hands: &[Position]) -> Result<(), OrderError> {
         self.act(|session, now| session.choose_hands(hands, now))
+    }
+
+    /// second-factor: keeps what the person chose, or says on the screen why that cannot be.
+    pub fn choose_factor(self: &Arc<Self>, chosen: Result<Chosen, FactorError>) -> Result<(), OrderError> {
+        self.act(|session, now| session.choose_factor(chosen, now))
+    }
+
+    /// second-factor -> payment: the person goes without.
+    pub fn skip_factor(self: &Arc<Self>) -> Result<(), OrderError> {
+        self.act(|session, now| session.skip_factor(now))
     }
 
     /// payment: hands the answers to the provider.

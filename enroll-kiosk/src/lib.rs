@@ -16,6 +16,7 @@ pub mod page;
 pub mod parameters;
 pub mod payment;
 pub mod run;
+pub mod second_factor;
 pub mod sensor_loop;
 pub mod session;
 pub mod state;

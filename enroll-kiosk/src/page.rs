@@ -35,6 +35,7 @@ pub const FILES: &[File] = files! {
     "screens.js": SCRIPT,
     "picture.js": SCRIPT,
     "icons.js": SCRIPT,
+    "keys.js": SCRIPT,
     "server.js": SCRIPT,
     "stage.js": SCRIPT,
     "texts.js": SCRIPT,

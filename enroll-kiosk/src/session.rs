@@ -3,7 +3,7 @@
 //! clock, and can be replayed.
 //!
 //! ```text
-//! welcome ─▶ notice ─▶ hands ─▶ capture ─▶ enrolling ─▶ payment ─▶ result
+//! welcome ─▶ notice ─▶ hands ─▶ capture ─▶ enrolling ─▶ second-factor ─▶ payment ─▶ result
 //!    │          └─▶ declined ◀── (from every screen before the result)
 //!    └─▶ removal ─▶ removed, or result
 //! ```
@@ -12,6 +12,7 @@
 
 mod answers;
 mod capture;
+mod factor;
 mod likeness;
 mod phase;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use crate::texts::Language;
 pub(crate) use capture::Capturing;
 pub use capture::{CaptureConfig, Next};
 pub use phase::{Effect, Ending, Identified, OrderError, Outcome, Palm, Receipt, Standing};
-pub(crate) use phase::{PaymentStep, Phase, RemovalStep};
+pub(crate) use phase::{FactorStep, PaymentStep, Phase, RemovalStep};
 
 /// `[session]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -75,6 +76,8 @@ pub struct Rules {
     pub scores: ScoreModel,
     /// The language of the welcome.
     pub language: Language,
+    /// Whether people are offered a second factor.
+    pub second_factor: bool,
     /// Whether nobody is enrolled without a payment.
     pub payment_required: bool,
 }
@@ -315,7 +318,9 @@ impl Session {
             Phase::Capture { .. } | Phase::Removal { step: RemovalStep::Capture(_), .. } => {
                 self.sensor_missing.then_some(Missing::Sensor)
             }
-            Phase::Enrolling { .. } | Phase::Payment { .. } | Phase::Removal { .. } => self.waiting_for,
+            Phase::Enrolling { .. } | Phase::SecondFactor { .. } | Phase::Payment { .. } | Phase::Removal { .. } => {
+                self.waiting_for
+            }
             _ => None,
         }
     }
@@ -331,6 +336,7 @@ impl Session {
             Phase::Hands { .. } => "hands",
             Phase::Capture { .. } => "capture",
             Phase::Enrolling { .. } => "enrolling",
+            Phase::SecondFactor { .. } => "second-factor",
             Phase::Payment { .. } => "payment",
             Phase::Result { .. } => "result",
             Phase::Removal { .. } => "removal",
@@ -414,7 +420,7 @@ impl Session {
     fn end(&mut self, ending: Ending, now: Timestamp) {
         let unfinished = match &self.phase {
             Phase::Enrolling { enrollment, .. } => *enrollment,
-            Phase::Payment { enrollment, .. } => Some(*enrollment),
+            Phase::SecondFactor { enrollment, .. } | Phase::Payment { enrollment, .. } => Some(*enrollment),
             _ => None,
         };
         self.effects.extend(unfinished.map(Effect::Cancel));

@@ -7,7 +7,8 @@ use volar_palm::outline::{Outline, Point};
 
 use crate::parameters::OUTLINE_POINTS_MAX;
 use crate::payment::Display;
-use crate::session::{Capturing, Outcome, PaymentStep, Phase, Session, Standing};
+use crate::second_factor::FactorError;
+use crate::session::{Capturing, FactorStep, Outcome, PaymentStep, Phase, Session, Standing};
 use crate::texts::Language;
 
 /// The state of the screen. `enroll-kiosk/README.md` documents every field.
@@ -27,6 +28,8 @@ pub struct State {
     pub step: Option<u8>,
     /// The capture under way.
     pub capture: Option<Capture>,
+    /// The second factor being chosen.
+    pub second_factor: Option<SecondFactor>,
     /// The payment under way.
     pub payment: Option<Payment>,
     /// What came out.
@@ -70,6 +73,15 @@ pub struct Capture {
     pub width: u32,
     /// Pixels down the picture.
     pub height: u32,
+}
+
+/// A second factor as the screen shows it: nothing of its digits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SecondFactor {
+    /// Whether it is being kept.
+    pub busy: bool,
+    /// Why the last one was refused.
+    pub error: Option<Explained>,
 }
 
 /// A payment as the screen shows it.
@@ -127,6 +139,7 @@ impl State {
             change: 0,
             step: step(&session.phase),
             capture: capture(session),
+            second_factor: second_factor(&session.phase),
             payment: payment(session),
             result: result(&session.phase),
             missing: session.missing().map(|missing| missing.as_str()),
@@ -141,7 +154,7 @@ fn step(phase: &Phase) -> Option<u8> {
     match phase {
         Phase::Notice => Some(1),
         Phase::Hands { .. } => Some(2),
-        Phase::Capture { .. } | Phase::Enrolling { .. } => Some(3),
+        Phase::Capture { .. } | Phase::Enrolling { .. } | Phase::SecondFactor { .. } => Some(3),
         Phase::Payment { .. } => Some(4),
         Phase::Result { outcome: Outcome::Enrolled(_) | Outcome::Failed(_), .. } => Some(5),
         _ => None,
@@ -184,6 +197,13 @@ fn square(capturing: &Capturing) -> Option<[[f32; 2]; 4]> {
 fn share(point: &Point, (width, height): (u32, u32)) -> [f32; 2] {
     let thousandths = |value: f32, of: u32| (value / of.max(1) as f32 * 1_000.0).round() / 1_000.0;
     [thousandths(point.x, width), thousandths(point.y, height)]
+}
+
+fn second_factor(phase: &Phase) -> Option<SecondFactor> {
+    let Phase::SecondFactor { step, error, .. } = phase else { return None };
+    let explained =
+        |error: &FactorError| Explained { reason: error.reason().to_owned(), message_key: error.message_key() };
+    Some(SecondFactor { busy: *step == FactorStep::Keeping, error: error.as_ref().map(explained) })
 }
 
 fn payment(session: &Session) -> Option<Payment> {

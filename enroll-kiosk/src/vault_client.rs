@@ -16,6 +16,7 @@ use crate::convert;
 use crate::notice::Consent;
 use crate::parameters::CALL_TIME_MAX;
 use crate::payment::PaymentReference;
+use crate::second_factor::Chosen;
 use crate::session::{Receipt, Standing};
 
 /// How a gallery's templates are protected now.
@@ -75,6 +76,22 @@ impl VaultClient {
         let wait_milliseconds = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         let request = v1::GetEnrollmentRequest { enrollment_id: enrollment.to_string(), wait_milliseconds };
         let response = self.enrollments().get_enrollment(timed(request, CALL_TIME_MAX + wait)).await?.into_inner();
+        convert::standing(response.state())
+    }
+
+    /// Keeps the second factor that the person chose.
+    pub async fn set_second_factor(
+        &self,
+        id: IdempotencyId,
+        enrollment: EnrollmentId,
+        chosen: &Chosen,
+    ) -> Result<Standing, CallError> {
+        let request = v1::SetSecondFactorRequest {
+            idempotency_id: id.to_string(),
+            enrollment_id: enrollment.to_string(),
+            second_factor: Some(convert::second_factor(chosen)),
+        };
+        let response = self.enrollments().set_second_factor(timed(request, CALL_TIME_MAX)).await?.into_inner();
         convert::standing(response.state())
     }
 

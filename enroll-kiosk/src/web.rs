@@ -14,12 +14,15 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use volar_core::second_factor::{Digits, Kind};
 use volar_core::template::Position;
 use volar_palm::sensor::{Scene, SensorConfig};
+use zeroize::Zeroizing;
 
 use crate::kiosk::Kiosk;
 use crate::page;
 use crate::parameters::{BODY_BYTES_MAX, LIVE_CONNECTIONS_MAX};
+use crate::second_factor::{Chosen, FactorError};
 use crate::session::OrderError;
 use crate::texts::{Language, UnknownLanguage};
 
@@ -44,6 +47,7 @@ pub fn router(kiosk: Arc<Kiosk>, sensor: &SensorConfig) -> Router {
         .route("/api/session", post(start).delete(cancel))
         .route("/api/session/consent", post(consent))
         .route("/api/session/hands", post(hands))
+        .route("/api/session/second-factor", post(second_factor))
         .route("/api/session/payment", post(payment))
         .route("/api/session/decline", post(decline))
         .route("/api/removal", post(removal))
@@ -183,6 +187,37 @@ struct ChooseHands {
 async fn hands(State(Served { kiosk, .. }): State<Served>, body: Bytes) -> Answer {
     kiosk.choose_hands(&read::<ChooseHands>(&body)?.hands)?;
     answer(&kiosk)
+}
+
+/// Prints nothing, so that no rejection repeats what was typed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChooseFactor {
+    #[serde(default)]
+    skip: bool,
+    kind: Option<Kind>,
+    #[serde(default)]
+    digits: String,
+}
+
+async fn second_factor(State(Served { kiosk, .. }): State<Served>, body: Bytes) -> Answer {
+    let ChooseFactor { skip, kind, digits } = serde_json::from_slice(&body).map_err(|_| Refusal {
+        status: StatusCode::BAD_REQUEST,
+        reason: "BODY_INVALID",
+        message: "the body must be {\"kind\":\"code\",\"digits\":\"…\"}, with kind \"phone-digits\" or \"code\", or {\"skip\":true}".to_owned(),
+    })?;
+    if skip {
+        kiosk.skip_factor()?;
+        return answer(&kiosk);
+    }
+    let chosen = Digits::new(Zeroizing::new(digits)).and_then(|digits| {
+        let kind = kind.unwrap_or(Kind::Code);
+        digits.check(kind).map(|()| Chosen { kind, digits })
+    });
+    let refused = chosen.is_err();
+    kiosk.choose_factor(chosen.map_err(FactorError::from))?;
+    let status = if refused { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok((status, Json(&*kiosk.state())).into_response())
 }
 
 #[derive(Deserialize)]

@@ -16,6 +16,7 @@ use crate::kiosk::Kiosk;
 use crate::notice::Consent;
 use crate::parameters::{TICK, UNRESOLVED_TIME_MAX, VAULT_CHECK, VAULT_CHECK_DOWN, VERDICT_WAIT};
 use crate::payment::{PaymentError, PaymentReference};
+use crate::second_factor::{Chosen, FactorError};
 use crate::session::{Effect, Missing, Palm, Standing};
 use crate::vault_client::Protection;
 
@@ -69,6 +70,7 @@ impl Kiosk {
             Effect::Enroll { consent, palms } => self.spawn(job.enroll(consent, palms)),
             Effect::Follow(enrollment) => self.spawn(job.follow(enrollment)),
             Effect::Cancel(enrollment) => self.spawn(job.cancel(enrollment)),
+            Effect::KeepFactor(enrollment, chosen) => self.spawn(job.keep_factor(enrollment, chosen)),
             Effect::BeginPayment(enrollment) => self.spawn(job.begin_payment(enrollment)),
             Effect::Bind(enrollment, payment) => self.spawn(job.bind(enrollment, payment)),
             Effect::Identify(template) => self.spawn(job.identify(template)),
@@ -131,6 +133,23 @@ impl Job {
                 Ended::Over => return,
             }
         }
+    }
+
+    async fn keep_factor(self, enrollment: EnrollmentId, chosen: Chosen) {
+        let id = self.kiosk.idempotency_id();
+        let attempt = || self.kiosk.parts.vault.set_second_factor(id, enrollment, &chosen);
+        let kept = match self.until_answered(Missing::Vault, attempt).await {
+            Ended::Answered(standing) => Ok(standing),
+            Ended::Over => return,
+            Ended::Refused(reason) => Err(match reason.as_str() {
+                "ENROLLMENT_UNKNOWN" | "SUBJECT_ERASED" | "ENROLLMENT_FINISHED" => FactorError::EnrollmentGone,
+                _ => FactorError::NotStored,
+            }),
+        };
+        if let Err(error) = &kept {
+            tracing::warn!(reason = error.reason(), "second factor not kept");
+        }
+        self.tell(|session, number, now| session.factor_kept(number, kept, now));
     }
 
     async fn begin_payment(self, enrollment: EnrollmentId) {

@@ -474,3 +474,64 @@ async fn the_page_comes_whole_and_fetches_nothing_elsewhere() {
         assert!(volar_kiosk::page::file(link).is_some(), "{link}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_second_factor_is_offered_kept_and_shown_to_nobody() {
+    let stand = Stand::with(|config| config.second_factor.offered = true).await;
+    let path = "/api/session/second-factor";
+    stand.begin(&["left"]);
+    let wrong = (409, "WRONG_SCREEN".to_owned());
+    assert_eq!(stand.refused(path, json!({"skip": true})), wrong);
+    stand.hands.show(Shown::Hand(Position::Left));
+    let state = stand.until("the screen", |state| state["screen"] == "second-factor");
+    stand.hands.show(Shown::Nothing);
+    assert_eq!((&state["second_factor"], &state["step"]), (&json!({"busy": false, "error": null}), &json!(3)));
+    for (body, reason) in [
+        (json!({"kind": "code", "digits": "1234"}), "CODE_GUESSABLE"),
+        (json!({"kind": "code", "digits": "80745129x"}), "DIGITS_INVALID"),
+        (json!({"kind": "phone-digits", "digits": "80745"}), "PHONE_DIGITS_INVALID"),
+    ] {
+        let (status, state) = stand.ask("POST", path, Some(body.clone()));
+        assert_eq!((status, &state["second_factor"]["error"]["reason"]), (422, &json!(reason)), "{body}");
+    }
+    for body in
+        [json!({"kind": "nose", "digits": "80745129"}), json!({"code": "80745129"}), json!({"digits": 80745129})]
+    {
+        let (status, answer) = stand.ask("POST", path, Some(body.clone()));
+        assert_eq!((status, answer["error"]["reason"].as_str()), (400, Some("BODY_INVALID")), "{body}");
+        assert!(!answer.to_string().contains("80745129"), "a refusal repeats no digits: {answer}");
+    }
+
+    stand.servers.books().factor_refused = Some("FIELD_INVALID");
+    stand.post(path, json!({"kind": "code", "digits": "80745129"}));
+    let refused = |state: &Value| state["second_factor"]["error"]["reason"] == "SECOND_FACTOR_NOT_STORED";
+    stand.until("the vault's refusal", refused);
+    stand.servers.books().factor_refused = None;
+    stand.post(path, json!({"kind": "code", "digits": "80745129"}));
+    let state = stand.until("the form", |state| !state["payment"]["display"].is_null());
+    assert!(state["second_factor"].is_null() && !state.to_string().contains("80745129"));
+    {
+        let books = stand.servers.books();
+        let factor = books.factors[0].second_factor.as_ref().expect("a factor");
+        assert_eq!(
+            (books.factors.len(), factor.kind(), factor.digits.as_str()),
+            (1, v1::SecondFactorKind::Code, "80745129")
+        );
+        assert_eq!(books.factors[0].enrollment_id, ENROLLMENT);
+    }
+    assert_eq!(stand.refused(path, json!({"skip": true})), wrong);
+    stand.post("/api/session/payment", json!({"skip": true}));
+    assert_eq!(stand.kind(), "active");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_second_factor_may_be_left_out() {
+    let stand = Stand::with(|config| config.second_factor.offered = true).await;
+    stand.begin(&["left"]);
+    stand.hands.show(Shown::Hand(Position::Left));
+    stand.until("the screen", |state| state["screen"] == "second-factor");
+    stand.hands.show(Shown::Nothing);
+    stand.post("/api/session/second-factor", json!({"skip": true}));
+    stand.until("the form", |state| !state["payment"]["display"].is_null());
+    assert!(stand.servers.books().factors.is_empty());
+}

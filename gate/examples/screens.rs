@@ -48,6 +48,10 @@ fn show(display: &Display, line: &str) -> bool {
         "admitted" => display.show(Screen::Admitted),
         "step-up" => display.show(Screen::StepUp),
         "refused" => display.show(Screen::Refused),
+        "code-refused" => display.show(Screen::CodeRefused),
+        "code-unavailable" => display.show(Screen::CodeUnavailable),
+        // What is typed leads nowhere.
+        "keypad" => drop(display.ask(SystemClock.now().unix_milliseconds() + 30_000)),
         "retry" => display.show(Screen::Retry),
         "unreachable" => display.show(Screen::Unreachable),
         "sensor" => display.show(Screen::Sensor),

@@ -1,5 +1,7 @@
 //! The gate. It wakes on a hand, captures it, asks whose it is, acts, waits for the hand to leave, and is ready again.
 
+mod factor;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use crate::act::Act;
 use crate::config::WhenUnreachable;
 use crate::event::{Decided, Decision, Milliseconds, SensorState, What};
 use crate::eye::{Captured, Look, Sighting, Watch};
-use crate::identify::{Answer, Identifier, Outcome, Trouble};
+use crate::identify::{Answer, Challenge, Identifier, Outcome, Trouble};
 use crate::link::Link;
 use crate::parameters::{ADMITTED_SHOWN, CAPTURE_AGE_MAX, REFUSED_SHOWN, RETRY_SHOWN, TRIES_MAX};
 use crate::screen::{Display, Screen};
@@ -40,6 +42,8 @@ pub struct Parts {
     pub device: DeviceId,
     /// The gallery, for the same.
     pub gallery: GalleryId,
+    /// Whether somebody can type at this gate.
+    pub keypad: bool,
 }
 
 /// An entry gate's agent.
@@ -53,6 +57,8 @@ pub struct Agent {
     troubled: bool,
     /// The matcher takes no hand from this lane for a while.
     locked: Option<Lock>,
+    /// The matcher compares no digits from this lane until then.
+    codes_locked_until: Option<Instant>,
     /// A decision stays on the screen until then.
     shown_until: Option<Instant>,
 }
@@ -62,6 +68,16 @@ struct Lock {
     until: Instant,
     until_unix_ms: u64,
     reason: String,
+}
+
+/// What is to be done about a hand that was asked about.
+enum Next {
+    /// Nothing more.
+    Nothing,
+    /// It is to be captured again.
+    Again,
+    /// Its owner is to type their second factor.
+    SecondFactor(Challenge),
 }
 
 /// One hand before the sensor, from appearing to leaving.
@@ -76,8 +92,16 @@ impl Agent {
     /// An agent that has seen nothing yet.
     pub fn new(parts: Parts) -> Self {
         let link_changes = parts.link.subscribe();
-        let (locked, shown_until) = (None, None);
-        Self { parts, link_changes, ready: false, seeing: false, troubled: false, locked, shown_until }
+        Self {
+            parts,
+            link_changes,
+            ready: false,
+            seeing: false,
+            troubled: false,
+            locked: None,
+            codes_locked_until: None,
+            shown_until: None,
+        }
     }
 
     /// Works until the sensor's thread ends.
@@ -110,12 +134,14 @@ impl Agent {
         for attempt in 1..=TRIES_MAX {
             let Some(captured) = self.capture(visit).await else { return };
             let asked = self.identify(visit, captured).await;
-            let again = self.decide(asked);
-            if !again || attempt == TRIES_MAX {
-                return;
+            match self.decide(asked) {
+                Next::Again if attempt < TRIES_MAX => {
+                    sleep(RETRY_SHOWN).await;
+                    self.parts.watch.rearm();
+                }
+                Next::SecondFactor(challenge) => return self.second_factor(visit, &challenge).await,
+                Next::Again | Next::Nothing => return,
             }
-            sleep(RETRY_SHOWN).await;
-            self.parts.watch.rearm();
         }
     }
 
@@ -144,7 +170,6 @@ impl Agent {
         self.parts.display.show(Screen::Identifying);
         let asked = Instant::now();
         let outcome = self.parts.identifier.identify(&captured.template).await;
-        let milliseconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64() * 1e3;
         let now = Instant::now();
         metrics::histogram!("volar_gate_identify_seconds").record((now - asked).as_secs_f64());
         metrics::histogram!("volar_gate_decision_seconds").record((now - captured.delivered).as_secs_f64());
@@ -157,27 +182,33 @@ impl Agent {
         (outcome, took)
     }
 
-    /// Acts on the matcher's answer, or on its having none. True if the hand is to be captured again.
-    fn decide(&mut self, (outcome, milliseconds): (Outcome, Milliseconds)) -> bool {
+    /// Acts on the matcher's answer, or on its having none.
+    fn decide(&mut self, (outcome, milliseconds): (Outcome, Milliseconds)) -> Next {
         match outcome {
             Outcome::Answered(answer) => {
                 self.recover();
-                self.show_answer(&answer);
-                let again = answer.decision == Decision::Retry;
-                let Answer { decision, reason, ticket, ticket_id, retry_after_ms } = answer;
+                let challenge = answer.challenge.clone().filter(|_| self.parts.keypad);
+                if challenge.is_none() {
+                    self.show_answer(&answer);
+                }
+                let Answer { decision, reason, ticket, ticket_id, retry_after_ms, .. } = answer;
                 tracing::info!(decision = decision.as_str(), reason, milliseconds = milliseconds.total, "decision");
                 let decided = Decided { decision, reason, ticket, ticket_id, milliseconds, retry_after_ms };
                 self.parts.act.decide(decided);
-                again
+                match (decision, challenge) {
+                    (Decision::Retry, _) => Next::Again,
+                    (_, Some(challenge)) => Next::SecondFactor(challenge),
+                    _ => Next::Nothing,
+                }
             }
             Outcome::Unreachable(trouble) => {
                 self.parts.link.down(trouble.clone());
                 self.unanswered(trouble, self.parts.when_unreachable == WhenUnreachable::Open);
-                false
+                Next::Nothing
             }
             Outcome::Refused(trouble) => {
                 self.unanswered(trouble, false);
-                false
+                Next::Nothing
             }
         }
     }
@@ -325,6 +356,10 @@ impl Agent {
 
 fn is_hand(look: &Look) -> bool {
     matches!(look.presence, Presence::Entered | Presence::Present)
+}
+
+fn milliseconds(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64() * 1e3
 }
 
 /// At `moment`, or never.

@@ -88,11 +88,14 @@ pub struct PageConfig {
     pub language: Language,
     /// The other way to enter, in the shop's words.
     pub other_way: Option<String>,
+    /// Whether the screen can be touched, so that a second factor can be typed.
+    pub keypad: bool,
 }
 
 impl Default for PageConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7420)), language: Language::En, other_way: None }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 7420));
+        Self { listen, language: Language::En, other_way: None, keypad: true }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Between the wire contract and this crate's types. What comes from outside is checked here.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId};
 use volar_core::protection::GalleryProtection;
+use volar_core::second_factor::Digits;
 use volar_core::secret::Key;
 use volar_core::template::Probe;
 use volar_proto::v1;
@@ -11,7 +14,7 @@ use volar_service::tls::HandshakeFailure;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::event::{Decision, Ticket};
-use crate::identify::Answer;
+use crate::identify::{Answer, Challenge};
 use crate::protection::Protection;
 
 /// Why an answer cannot be used. None of these is expected of a server of this version.
@@ -79,6 +82,8 @@ pub(crate) fn answer(response: v1::IdentifyResponse) -> Result<Answer, AnswerErr
         v1::Decision::Unspecified => return Err(AnswerError::Decision { found: response.decision }),
     };
     let admitted = decision == Decision::Admitted;
+    let challenged = decision == Decision::StepUp && !response.challenge.is_empty();
+    let time = Duration::from_millis(response.challenge_time_ms);
     if admitted && response.ticket.is_empty() {
         return Err(AnswerError::NoTicket);
     }
@@ -88,7 +93,36 @@ pub(crate) fn answer(response: v1::IdentifyResponse) -> Result<Answer, AnswerErr
         ticket: admitted.then(|| Ticket::new(response.ticket)),
         ticket_id: admitted.then(|| response.ticket_id.chars().take(64).collect()),
         retry_after_ms: response.retry_after_ms,
+        challenge: challenged.then_some(Challenge { sealed: response.challenge, time }),
     })
+}
+
+/// A call that sends back a challenge.
+pub(crate) fn factor_request(
+    id: IdempotencyId,
+    challenge: &Challenge,
+    digits: &Digits,
+) -> v1::VerifySecondFactorRequest {
+    v1::VerifySecondFactorRequest {
+        idempotency_id: id.to_string(),
+        challenge: challenge.sealed.clone(),
+        digits: digits.expose().to_owned(),
+    }
+}
+
+/// The answer to a challenge, which reads as one to a palm.
+pub(crate) fn as_identified(response: v1::VerifySecondFactorResponse) -> v1::IdentifyResponse {
+    let v1::VerifySecondFactorResponse { decision, reason, ticket, ticket_id, decided_at_unix_ms, retry_after_ms } =
+        response;
+    v1::IdentifyResponse {
+        decision,
+        reason,
+        ticket,
+        ticket_id,
+        decided_at_unix_ms,
+        retry_after_ms,
+        ..Default::default()
+    }
 }
 
 /// The gallery's protection.
@@ -143,6 +177,14 @@ mod tests {
         assert_eq!(answer(response(v1::Decision::Admitted, &[])), Err(AnswerError::NoTicket));
         let refused = answer(response(v1::Decision::NoMatch, &[1, 2])).expect("a refusal");
         assert_eq!((refused.ticket, refused.ticket_id), (None, None));
+        let challenged = |decision: v1::Decision| {
+            let challenge =
+                v1::IdentifyResponse { challenge: vec![7], challenge_time_ms: 9, ..response(decision, &[1]) };
+            answer(challenge).expect("an answer").challenge
+        };
+        let time = Duration::from_millis(9);
+        assert_eq!(challenged(v1::Decision::StepUp), Some(Challenge { sealed: vec![7], time }));
+        assert_eq!(challenged(v1::Decision::NoMatch), None);
         assert_eq!(answer(response(v1::Decision::Unspecified, &[])), Err(AnswerError::Decision { found: 0 }));
         let unknown = v1::IdentifyResponse { decision: 99, ..Default::default() };
         assert_eq!(answer(unknown), Err(AnswerError::Decision { found: 99 }));

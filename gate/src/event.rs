@@ -6,6 +6,7 @@
 //! | `hand` | something appeared before the sensor | |
 //! | `guidance` | what the person is asked to do has changed | `guidance` (such as `closer`, or null when all is well) |
 //! | `decision` | the matcher has decided | see [`Decided`] |
+//! | `second-factor` | digits are wanted, were typed, or were not | `state` (`asked`, `typed`, `cancelled`, `timed-out`, `unchecked`), `time_max_ms` when asked, `reason` and `message` when they could not be checked |
 //! | `command` | what `on_admit` ran has ended | `ticket_id`, `exit_code` (null if killed), `timed_out`, `milliseconds`, `error` |
 //! | `left` | the hand is gone | `captured`, `guidance` (the last one given) |
 //! | `unreachable` | the matcher does not answer, or refuses | `reason`, `message`, `policy`, `opened` |
@@ -58,6 +59,17 @@ pub enum What {
     },
     /// The matcher has decided.
     Decision(Decided),
+    /// A palm was not sure enough: digits are wanted, were typed, or were not. A `decision` of its own follows `typed`.
+    SecondFactor {
+        /// How far it is.
+        state: FactorState,
+        /// When asked: how long the keypad is shown, in milliseconds.
+        time_max_ms: Option<u64>,
+        /// Why digits could not be checked, in UPPER_SNAKE_CASE.
+        reason: Option<String>,
+        /// The same, for a person.
+        message: Option<String>,
+    },
     /// What `on_admit` ran has ended.
     Command(CommandEnded),
     /// The hand is gone.
@@ -99,6 +111,35 @@ pub enum SensorState {
     Lost,
     /// It does again.
     Back,
+}
+
+/// How far a second factor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactorState {
+    /// The keypad is shown.
+    Asked,
+    /// Somebody has typed.
+    Typed,
+    /// Somebody left it be, or the sensor was lost.
+    Cancelled,
+    /// Nobody has typed.
+    TimedOut,
+    /// Nobody can say whose the digits are: staff must help.
+    Unchecked,
+}
+
+impl FactorState {
+    /// The word used in events and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Typed => "typed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed-out",
+            Self::Unchecked => "unchecked",
+        }
+    }
 }
 
 /// A decision of the matcher's.
@@ -253,6 +294,11 @@ mod tests {
         let ticket = Some(Ticket::new(vec![0xfb, 0xff]));
         let read = line(What::Decision(Decided { decision: Decision::Admitted, ticket, ..decided }));
         assert_eq!(read["ticket"], "-_8");
+
+        let asked = What::SecondFactor { state: FactorState::TimedOut, time_max_ms: None, reason: None, message: None };
+        let read = line(asked);
+        assert_eq!((&read["event"], &read["state"]), (&"second-factor".into(), &"timed-out".into()));
+        assert_eq!(read["state"], FactorState::TimedOut.as_str());
 
         let read = line(What::Guidance { guidance: Some(Guidance::HoldStill) });
         assert_eq!(read["guidance"], "hold-still");

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 use volar_core::id::{GalleryId, IdempotencyId, LaneId};
 use volar_core::randomness::Randomness;
+use volar_core::second_factor::Digits;
 use volar_core::template::Template;
+use volar_proto::v1::IdentifyResponse;
 use volar_proto::v1::identification_service_client::IdentificationServiceClient;
-use volar_proto::v1::{IdentifyRequest, IdentifyResponse};
 use volar_service::fault::Fault;
 use volar_service::tls::HandshakeFailure;
+use zeroize::Zeroize;
 
 use crate::convert;
 use crate::event::{Decision, Ticket};
@@ -33,6 +35,22 @@ pub struct Answer {
     pub ticket_id: Option<String>,
     /// When to try again; 0 for at any time.
     pub retry_after_ms: u64,
+    /// With a decision that a second factor may change: what to send back with it.
+    pub challenge: Option<Challenge>,
+}
+
+/// The matcher's sealed word on whom digits may belong to; the gate cannot open it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Challenge {
+    pub(crate) sealed: Vec<u8>,
+    /// How long it can be answered.
+    pub(crate) time: Duration,
+}
+
+impl std::fmt::Debug for Challenge {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Challenge(sealed)")
+    }
 }
 
 /// What became of a question.
@@ -94,21 +112,46 @@ impl Identifier {
         }
     }
 
+    /// Sends back a challenge with the digits that were typed. Answers within the time limit, whatever the matcher does.
+    pub async fn verify(&self, challenge: &Challenge, digits: &Digits) -> Outcome {
+        let deadline = Instant::now() + self.time_max;
+        let id = IdempotencyId::random(&*self.randomness);
+        let mut request = convert::factor_request(id, challenge, digits);
+        let answered = self.until_answered(deadline, |mut matcher| {
+            let request = request.clone();
+            async move { matcher.verify_second_factor(request).await }
+        });
+        let answered = answered.await;
+        request.digits.zeroize();
+        outcome(answered.map(convert::as_identified))
+    }
+
     async fn ask(&self, template: &Template, deadline: Instant) -> Result<IdentifyResponse, Status> {
         let id = IdempotencyId::random(&*self.randomness);
         let probe = self.protection.transform.probe(template);
         let mut request = convert::request(id, &self.gallery, &self.lane, &self.protection, &probe);
-        let answered = self.ask_until(&request, deadline).await;
+        let answered = self.until_answered(deadline, |mut matcher| {
+            let request = request.clone();
+            async move { matcher.identify(request).await }
+        });
+        let answered = answered.await;
         convert::wipe(&mut request);
         answered
     }
 
-    async fn ask_until(&self, request: &IdentifyRequest, deadline: Instant) -> Result<IdentifyResponse, Status> {
+    /// Tries one call until it is answered, cannot be, or time is over.
+    async fn until_answered<T, F>(
+        &self,
+        deadline: Instant,
+        call: impl Fn(IdentificationServiceClient<Channel>) -> F,
+    ) -> Result<T, Status>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let mut pause = RETRY_PAUSE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut matcher = self.matcher.clone();
-            let attempt = timeout(left.min(ATTEMPT_TIME_MAX), matcher.identify(request.clone())).await;
+            let attempt = timeout(left.min(ATTEMPT_TIME_MAX), call(self.matcher.clone())).await;
             let failed = match attempt {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
                 Ok(Err(status)) => status,

@@ -10,6 +10,7 @@ mod convert;
 pub mod event;
 pub mod eye;
 pub mod identify;
+pub mod keypad;
 pub mod link;
 mod page;
 mod parameters;

@@ -35,6 +35,9 @@ pub(crate) const RETRY_SHOWN: Duration = Duration::from_millis(1_200);
 pub(crate) const ADMITTED_SHOWN: Duration = Duration::from_millis(3_000);
 /// How long a refusal stays on the screen: time to read it and what else can be done.
 pub(crate) const REFUSED_SHOWN: Duration = Duration::from_millis(6_000);
+/// How long digits are waited for: to find the keys, type eight digits, and type them again. A lane must not stand still
+/// for longer, and the matcher's challenge lasts a minute.
+pub(crate) const KEYPAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// Guidance that lasts shorter than this is not shown: text that flickers cannot be read.
 pub(crate) const GUIDANCE_STEADY: Duration = Duration::from_millis(240);
 

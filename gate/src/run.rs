@@ -65,6 +65,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         when_unreachable: config.when_unreachable,
         device: peer.device,
         gallery: config.gallery.clone(),
+        keypad: config.page.keypad,
     };
     tokio::spawn(link::monitor(matcher, link, shutdown.clone()));
     tokio::select! {

@@ -1,11 +1,12 @@
 //! What the reader's small screen shows. Nothing of a person is in it: no picture, no outline, no ticket.
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use volar_core::id::LaneId;
 use volar_palm::guidance::Guidance;
 
 use crate::config::{Language, WhenUnreachable};
+use crate::keypad::{Keypad, NotAsked, Typed};
 
 /// `GET /api/state`, and each text frame of `GET /api/live`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,7 +19,7 @@ pub struct State {
     pub progress: f32,
     /// Why, in UPPER_SNAKE_CASE, where there is a reason.
     pub reason: Option<String>,
-    /// On `locked-out`: when hands are taken again, milliseconds since the Unix epoch.
+    /// On `locked-out`: when hands are taken again; on `keypad`: until when digits are. Milliseconds since the Unix epoch.
     pub until_unix_ms: Option<u64>,
     /// What never changes while the gate runs.
     #[serde(flatten)]
@@ -56,6 +57,12 @@ pub enum Screen {
     Admitted,
     /// A second factor is needed: code or staff.
     StepUp,
+    /// A second factor is needed: type it.
+    Keypad,
+    /// What was typed is not it: again, or staff.
+    CodeRefused,
+    /// What was typed cannot be checked, or will not be for a while: staff.
+    CodeUnavailable,
     /// Not recognised, or rejected: code or staff.
     Refused,
     /// Show the hand again.
@@ -70,14 +77,17 @@ pub enum Screen {
 
 /// The gate's end of the screen.
 #[derive(Clone, Debug)]
-pub struct Display(watch::Sender<State>);
+pub struct Display {
+    state: watch::Sender<State>,
+    keypad: Keypad,
+}
 
 impl Display {
     /// A screen that says that the gate starts.
     pub fn new(fixed: Fixed) -> Self {
         let state =
             State { screen: Screen::Starting, guidance: None, progress: 0.0, reason: None, until_unix_ms: None, fixed };
-        Self(watch::Sender::new(state))
+        Self { state: watch::Sender::new(state), keypad: Keypad::default() }
     }
 
     /// Shows a screen without particulars.
@@ -101,14 +111,26 @@ impl Display {
         self.change(Screen::LockedOut, None, 0.0, Some(reason), Some(until_unix_ms));
     }
 
+    /// Shows the keypad; tells what is typed, or that another screen took its place first.
+    pub fn ask(&self, until_unix_ms: u64) -> oneshot::Receiver<Typed> {
+        let typed = self.keypad.open();
+        self.change(Screen::Keypad, None, 0.0, None, Some(until_unix_ms));
+        typed
+    }
+
+    /// Somebody types at the keypad.
+    pub fn typed(&self, typed: Typed) -> Result<(), NotAsked> {
+        self.keypad.answer(typed)
+    }
+
     /// What is shown now, and each change.
     pub fn subscribe(&self) -> watch::Receiver<State> {
-        self.0.subscribe()
+        self.state.subscribe()
     }
 
     /// What is shown now.
     pub fn state(&self) -> State {
-        self.0.borrow().clone()
+        self.state.borrow().clone()
     }
 
     fn change(
@@ -119,7 +141,10 @@ impl Display {
         reason: Option<&str>,
         until_unix_ms: Option<u64>,
     ) {
-        self.0.send_if_modified(|state| {
+        if screen != Screen::Keypad {
+            self.keypad.close();
+        }
+        self.state.send_if_modified(|state| {
             let reason = reason.map(str::to_owned);
             let next = State { screen, guidance, progress, reason, until_unix_ms, fixed: state.fixed.clone() };
             let changed = *state != next;

@@ -200,6 +200,7 @@ mod tests {
             ("admit_fpir = 0.0001", "admit_fpir = 0.0", "above 0"),
             ("admit_fpir = 0.0001", "admit_score = 5.0", "unknown field"),
             ("quality_min = 20", "quality_min = 101", "0 to 100"),
+            ("second_factor = \"off\"", "second_factor = \"maybe\"", "`off` or `on`"),
             ("verified_palms = 50", "verified_palms = 0", "1 to 1000"),
             ("failures = 5", "failures = 9", "800-63B-4"),
             ("first_seconds = 30", "first_seconds = 1", "at least 30"),

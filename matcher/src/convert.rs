@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use prost::Message;
 use tonic::Code;
+use volar_core::challenge::Challenge;
 use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId, SubjectId};
 use volar_core::score::Score;
+use volar_core::second_factor::Digits;
 use volar_core::secret::Key;
 use volar_core::shard::Shard;
 use volar_core::template::{
@@ -24,9 +26,10 @@ use crate::feed::{Change, Event, Item, Start, Wanted};
 use crate::gallery::Protection;
 use crate::identify::{Answer, Call};
 use crate::index::IndexedPalm;
-use crate::parameters::SHARD_CANDIDATES;
+use crate::parameters::{CHALLENGE_TIME, SHARD_CANDIDATES};
 use crate::replay::Digest;
 use crate::search::Searched;
+use crate::second_factor::{Checked, FactorCall};
 use crate::tickets::SealingKey;
 use crate::verify::Candidate;
 
@@ -163,6 +166,53 @@ pub fn digest(request: &v1::IdentifyRequest) -> Digest {
     digest.as_ref().try_into().expect("SHA-256 gives 32 bytes")
 }
 
+/// Checks a call that answers a challenge.
+pub fn factor_call(request: v1::VerifySecondFactorRequest) -> Result<FactorCall, MessageError> {
+    let v1::VerifySecondFactorRequest { idempotency_id, challenge, digits } = request;
+    let digits = Digits::new(Zeroizing::new(digits)).map_err(|error| field("digits", error.to_string()))?;
+    Ok(FactorCall { id: parse::<IdempotencyId>("idempotency_id", &idempotency_id)?, challenge, digits })
+}
+
+/// What such a call is known by. Without its digits: a hash of so few tells them, and a challenge is answered once.
+pub fn factor_digest(request: &v1::VerifySecondFactorRequest) -> Digest {
+    let body = [b"second factor".as_slice(), &request.challenge].concat();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &body);
+    digest.as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+/// The same call, to the vault.
+pub fn wire_check(call: &FactorCall) -> v1::CheckSecondFactorRequest {
+    v1::CheckSecondFactorRequest {
+        idempotency_id: call.id.to_string(),
+        challenge: call.challenge.clone(),
+        digits: call.digits.expose().to_owned(),
+    }
+}
+
+/// Checks the vault's word: nobody is admitted whom the challenge does not name.
+pub fn checked(response: v1::CheckSecondFactorResponse, challenge: &Challenge) -> Result<Checked, MessageError> {
+    use v1::check_second_factor_response::Outcome;
+    match response.outcome {
+        None => Err(field("outcome", "is missing, or one that this version does not know; update the matcher")),
+        Some(Outcome::Refused(_)) => Ok(Checked::Refused),
+        Some(Outcome::LockedOut(locked)) => Ok(Checked::LockedOut(Duration::from_millis(locked.retry_after_ms))),
+        Some(Outcome::Matched(matched)) => {
+            let id: [u8; 16] =
+                matched.subject_id.try_into().map_err(|_| field("matched.subject_id", "must have 16 bytes"))?;
+            let subject = SubjectId::from_bytes(id);
+            let named = challenge.candidates().any(|candidate| candidate == subject);
+            if named { Ok(Checked::Matched(subject)) } else { Err(field("matched.subject_id", "is no candidate")) }
+        }
+    }
+}
+
+/// The answer to a challenge as it travels.
+pub fn factor_response(answer: Answer) -> v1::VerifySecondFactorResponse {
+    let v1::IdentifyResponse { decision, reason, ticket, ticket_id, decided_at_unix_ms, retry_after_ms, .. } =
+        response(answer);
+    v1::VerifySecondFactorResponse { decision, reason, ticket, ticket_id, decided_at_unix_ms, retry_after_ms }
+}
+
 /// An answer as it travels.
 pub fn response(answer: Answer) -> v1::IdentifyResponse {
     let decision = match answer.decision {
@@ -180,6 +230,8 @@ pub fn response(answer: Answer) -> v1::IdentifyResponse {
         ticket_id,
         decided_at_unix_ms: answer.decided_at.unix_milliseconds(),
         retry_after_ms: answer.retry_after.map_or(0, milliseconds),
+        challenge_time_ms: if answer.challenge.is_some() { milliseconds(CHALLENGE_TIME) } else { 0 },
+        challenge: answer.challenge.unwrap_or_default(),
     }
 }
 

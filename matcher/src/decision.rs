@@ -24,6 +24,8 @@ pub struct DecisionPolicy {
     pub step_up_fpir: TargetFpir,
     /// Share of honest new enrolments that may be flagged as duplicates.
     pub duplicate_fpir: TargetFpir,
+    /// Whether a palm between the two is asked for one.
+    pub second_factor: SecondFactor,
     /// Captures of lower quality are answered with RETRY.
     pub quality_min: Quality,
     /// Palms whose orientation codes are compared in each search, 1 to 1,000.
@@ -39,11 +41,23 @@ impl Default for DecisionPolicy {
             admit_fpir: rate(ADMIT_FPIR),
             step_up_fpir: rate(STEP_UP_FPIR),
             duplicate_fpir: rate(DUPLICATE_FPIR),
+            second_factor: SecondFactor::Off,
             quality_min: Quality::new(QUALITY_MIN).expect("the default lies between 0 and 100"),
             verified_palms: VERIFIED_PALMS,
             score_model: None,
         }
     }
+}
+
+/// What a palm that is recognised, not surely enough to be admitted, may do about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecondFactor {
+    /// Nothing: staff helps.
+    #[default]
+    Off,
+    /// Its owner may type their second factor at the gate.
+    On,
 }
 
 /// Why settings cannot be used.
@@ -135,7 +149,7 @@ pub enum Decision {
     NoMatch,
     /// The capture does not allow a decision.
     Retry,
-    /// The lane is locked out.
+    /// The lane is locked out, or a second factor was nobody's.
     Rejected,
 }
 
@@ -167,10 +181,14 @@ pub enum Reason {
     GalleryEmpty,
     /// Too many failures in a row on this lane.
     LockedOut,
+    /// The digits typed are the candidate's.
+    SecondFactor,
+    /// The digits typed are no candidate's.
+    SecondFactorRefused,
 }
 
 impl Reason {
-    /// As `IdentifyResponse.reason` has it.
+    /// As `IdentifyResponse.reason` and `VerifySecondFactorResponse.reason` have it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Match => "MATCH",
@@ -179,6 +197,8 @@ impl Reason {
             Self::QualityLow => "QUALITY_LOW",
             Self::GalleryEmpty => "GALLERY_EMPTY",
             Self::LockedOut => "LOCKED_OUT",
+            Self::SecondFactor => "SECOND_FACTOR",
+            Self::SecondFactorRefused => "SECOND_FACTOR_REFUSED",
         }
     }
 }

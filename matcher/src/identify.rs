@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 use volar_core::clock::{Clock, Timestamp};
 use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId, TenantId, TicketId};
@@ -12,7 +13,7 @@ use volar_core::log_safe::log_safe;
 use volar_core::randomness::Randomness;
 use volar_core::shard::Shard;
 use volar_core::template::Probe;
-use volar_core::ticket::{Purpose, Ticket};
+use volar_core::ticket::Purpose;
 use volar_proto::v1;
 use volar_proto::v1::identification_service_server::IdentificationService;
 use volar_service::fault::Fault;
@@ -55,6 +56,8 @@ pub struct Answer {
     pub reason: Reason,
     /// With ADMITTED, and never otherwise: the ticket's id and its sealed form.
     pub ticket: Option<(TicketId, Vec<u8>)>,
+    /// With STEP_UP where second factors are on, and never otherwise: what to send back with the digits.
+    pub challenge: Option<Vec<u8>>,
     /// When it was decided.
     pub decided_at: Timestamp,
     /// With REJECTED: how long the lane stays locked.
@@ -83,6 +86,8 @@ pub struct Matcher {
     pub lockout: Arc<Lockout>,
     /// Answers for repeats.
     pub replays: Replays,
+    /// The vault that knows second factors; none where they are off.
+    pub second_factor: Option<Channel>,
     /// How searches become decisions.
     pub policy: DecisionPolicy,
     /// Time of decisions.
@@ -200,21 +205,14 @@ impl Matcher {
         let mut answer = self.answer(identified.decision, identified.reason, None);
         match identified.decision {
             Decision::Admitted(subject) => {
-                let key = self.tickets.at(answer.decided_at).ok_or_else(not_ready)?;
-                let ticket = Ticket {
-                    id: TicketId::random(&*self.randomness),
-                    purpose: place.purpose,
-                    tenant: place.peer.tenant,
-                    gallery: place.gallery,
-                    subject,
-                    site: place.peer.site,
-                    device: place.peer.device,
-                    lane: place.lane,
-                    decided_at: answer.decided_at,
-                    expires_at: answer.decided_at.after(key.lifetime),
-                };
-                answer.ticket = Some((ticket.id, ticket.seal(&key.key, &*self.randomness)));
+                let id = TicketId::random(&*self.randomness);
+                answer.ticket = Some(self.ticket(id, subject, place, answer.decided_at)?);
                 attempt.succeeded();
+            }
+            Decision::StepUp => {
+                if let Some(unsure) = identified.unsure {
+                    answer.challenge = self.challenge(unsure, &place)?;
+                }
             }
             // An empty gallery compares nothing, so nothing was tried.
             Decision::NoMatch if identified.reason == Reason::BelowThreshold => attempt.failed(),
@@ -243,8 +241,8 @@ impl Matcher {
         }
     }
 
-    fn answer(&self, decision: Decision, reason: Reason, retry_after: Option<Duration>) -> Answer {
-        Answer { decision, reason, ticket: None, decided_at: self.clock.now(), retry_after }
+    pub(crate) fn answer(&self, decision: Decision, reason: Reason, retry_after: Option<Duration>) -> Answer {
+        Answer { decision, reason, ticket: None, challenge: None, decided_at: self.clock.now(), retry_after }
     }
 
     /// Peers of other tenants are refused.
@@ -258,11 +256,11 @@ impl Matcher {
 }
 
 /// Where a decision holds.
-struct Place {
-    gallery: GalleryId,
-    peer: Peer,
-    lane: LaneId,
-    purpose: Purpose,
+pub(crate) struct Place {
+    pub(crate) gallery: GalleryId,
+    pub(crate) peer: Peer,
+    pub(crate) lane: LaneId,
+    pub(crate) purpose: Purpose,
 }
 
 #[tonic::async_trait]
@@ -271,6 +269,15 @@ impl IdentificationService for ArcMatcher {
         let peer = Peer::of(&request)?;
         let answer = self.0.identify(peer, request.into_inner()).await?;
         Ok(Response::new(convert::response(answer)))
+    }
+
+    async fn verify_second_factor(
+        &self,
+        request: Request<v1::VerifySecondFactorRequest>,
+    ) -> Result<Response<v1::VerifySecondFactorResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let answer = self.0.verify_second_factor(peer, request.into_inner()).await?;
+        Ok(Response::new(convert::factor_response(answer)))
     }
 }
 
@@ -289,7 +296,7 @@ fn check_purpose(role: Role, purpose: Purpose) -> Result<(), Fault> {
     }
 }
 
-async fn settled(mut outcome: watch::Receiver<Outcome>) -> Result<Answer, Fault> {
+pub(crate) async fn settled(mut outcome: watch::Receiver<Outcome>) -> Result<Answer, Fault> {
     let lost = || Fault::new(Code::Internal, "SEARCH_FAILED", "the search failed; try again");
     let settled = outcome.wait_for(Option::is_some).await.map_err(|_| lost())?;
     settled.clone().unwrap_or_else(|| Err(lost()))
@@ -309,7 +316,7 @@ fn book(answer: &Answer, purpose: Purpose, took: Duration) {
     tracing::info!(purpose, decision, reason, ticket, milliseconds = took.as_secs_f64() * 1e3, "decided");
 }
 
-fn conflict(conflict: Conflict) -> Fault {
+pub(crate) fn conflict(conflict: Conflict) -> Fault {
     Fault::new(Code::AlreadyExists, "IDEMPOTENCY_CONFLICT", conflict.to_string()).with("field", "idempotency_id")
 }
 

@@ -2,7 +2,8 @@
 //!
 //! It follows the vault's template feed ([`feed`]), answers each new enrolment with a word on duplicates
 //! ([`duplicates`]), and answers gates and kiosks ([`identify`]): nearest neighbours ([`index`]), a precise second
-//! look ([`verify`]), a decision at two operating points ([`decision`]), and a sealed ticket ([`tickets`]). A gallery too large
+//! look ([`verify`]), a decision at two operating points ([`decision`]), and a sealed ticket ([`tickets`]). Between the two
+//! points a second factor decides ([`second_factor`]). A gallery too large
 //! for one process is spread over shards ([`shard_service`]) behind a router ([`router`]).
 //!
 //! Knows protected templates and subject ids; no pixel, no name, no payment token, no long-term key. Writes nothing to
@@ -23,6 +24,7 @@ pub mod pool;
 pub mod replay;
 pub mod router;
 pub mod search;
+pub mod second_factor;
 pub mod server;
 pub mod shard_service;
 pub mod tail_watch;

@@ -43,6 +43,11 @@ pub const LOCKOUT_LONGEST: Duration = Duration::from_secs(15 * 60);
 /// Lanes remembered; the one that failed longest ago is forgotten first.
 pub const LANES_MAX: usize = 16_384;
 
+/// How long a challenge can be answered: a person finds the keys, types, and types again; and gates give up sooner.
+pub const CHALLENGE_TIME: Duration = Duration::from_secs(60);
+/// The vault must say in this time whose digits were typed.
+pub const FACTOR_CHECK_TIME_MAX: Duration = Duration::from_millis(2_500);
+
 /// Candidates that a shard tells: the best, and those who make it ambiguous. A decision looks at two.
 pub const SHARD_CANDIDATES: usize = 4;
 /// How long a router waits for a replica's answer before it asks the next one too. Several times what a search of a million

@@ -133,6 +133,7 @@ mod tests {
             decision: Decision::NoMatch,
             reason: Reason::BelowThreshold,
             ticket: None,
+            challenge: None,
             decided_at: at(milliseconds),
             retry_after: None,
         }

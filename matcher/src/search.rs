@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tonic::Code;
+use volar_core::id::SubjectId;
 use volar_core::score::{Score, ScoreModel};
 use volar_core::template::Probe;
 use volar_service::fault::Fault;
@@ -36,12 +37,23 @@ pub struct Identified {
     pub top: Option<Score>,
     /// The score of the best other subject, who is a stranger, and whether it reaches the step-up point.
     pub second: Option<(Score, bool)>,
+    /// Who it may be, of a palm that is not sure enough.
+    pub unsure: Option<Unsure>,
+}
+
+/// The candidates of a palm that needs a second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsure {
+    /// The best.
+    pub best: SubjectId,
+    /// The second, if it was that one who made the best ambiguous.
+    pub second: Option<SubjectId>,
 }
 
 impl Identified {
     /// A capture that is too poor to compare.
     pub const QUALITY_LOW: Self =
-        Self { decision: Decision::Retry, reason: Reason::QualityLow, top: None, second: None };
+        Self { decision: Decision::Retry, reason: Reason::QualityLow, top: None, second: None, unsure: None };
 }
 
 impl Searched {
@@ -51,7 +63,12 @@ impl Searched {
         let (decision, reason) = decide(&self.candidates, thresholds);
         let score = |place: usize| self.candidates.get(place).map(|candidate| candidate.score);
         let second = score(1).map(|score| (score, score >= thresholds.step_up));
-        Identified { decision, reason, top: score(0), second }
+        let subject = |place: usize| self.candidates.get(place).map(|candidate| candidate.subject);
+        let unsure = subject(0).filter(|_| decision == Decision::StepUp).map(|best| {
+            let second = subject(1).filter(|_| reason == Reason::CloseSecond);
+            Unsure { best, second }
+        });
+        Identified { decision, reason, top: score(0), second, unsure }
     }
 }
 

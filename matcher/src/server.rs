@@ -23,6 +23,7 @@ use volar_service::server::Server;
 use volar_service::system::{SystemClock, SystemRandomness};
 
 use crate::config::{Config, RouterConfig};
+use crate::decision::SecondFactor;
 use crate::feed::{Follower, Wanted};
 use crate::gallery::Gallery;
 use crate::identify::{ArcMatcher, Matcher, ServedGallery};
@@ -38,6 +39,7 @@ use crate::tickets::TicketKeys;
 /// Who may call what.
 pub const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.IdentificationService/Identify", &[Role::Gate, Role::Kiosk]),
+    ("/volar.v1.IdentificationService/VerifySecondFactor", &[Role::Gate]),
     ("/volar.v1.ShardService/Search", &[Role::Matcher]),
     ("/volar.v1.ShardService/GetShard", &[Role::Matcher]),
 ]);
@@ -67,7 +69,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         None => parts.hold(shard)?,
         Some(router) => (parts.route(&router)?, None),
     };
-    let Parts { config, own_name, tickets, tasks, .. } = parts;
+    let Parts { config, own_name, tickets, tasks, vault, .. } = parts;
 
     let readiness: Vec<_> = searches.iter().map(|searched| searched.ready.clone()).collect();
     let served = |Searched { id, search, .. }| {
@@ -82,6 +84,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         tickets,
         lockout: Arc::new(Lockout::new(config.lockout, clock.clone())),
         replays: Replays::default(),
+        second_factor: (config.decision.second_factor == SecondFactor::On).then_some(vault),
         policy: config.decision,
         clock,
         randomness: Arc::new(SystemRandomness),

@@ -45,6 +45,11 @@ impl TicketKeys {
         present.or_else(|| keys.iter().next()).map(|(_, key)| key.clone())
     }
 
+    /// The key of one epoch, if it is known.
+    pub fn of(&self, epoch: u32) -> Option<SealingKey> {
+        self.read().get(&epoch).cloned()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<u32, SealingKey>> {
         self.0.read().expect("keeping keys does not panic")
     }

@@ -24,7 +24,8 @@ pub(crate) fn generate(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Messages that hold a template, a key, a ticket or a payment token, and every message that holds one of those.
+/// Messages that hold a template, a key, a ticket, a payment token or a second factor, and every message that holds one of
+/// those.
 const SECRET: &[&str] = &[
     ".volar.v1.Reference",
     ".volar.v1.Probe",
@@ -44,6 +45,11 @@ const SECRET: &[&str] = &[
     ".volar.v1.SubjectEnrolled",
     ".volar.v1.IdentifyRequest",
     ".volar.v1.IdentifyResponse",
+    ".volar.v1.SecondFactor",
+    ".volar.v1.SetSecondFactorRequest",
+    ".volar.v1.VerifySecondFactorRequest",
+    ".volar.v1.VerifySecondFactorResponse",
+    ".volar.v1.CheckSecondFactorRequest",
     ".volar.v1.SearchRequest",
     ".volar.v1.ReportVerdictRequest",
     ".volar.v1.ReportVerdictRequest.verdict",

@@ -26,7 +26,7 @@ fn seen(gate: &Gate, from: usize, event: &str) -> Value {
 fn system() -> System {
     let system = System::whole();
     let kiosk = system.deployment.kiosk().expect("it runs");
-    let visit = Visit { hands: &["left"], account: Some("anna") };
+    let visit = Visit { hands: &["left"], account: Some("anna"), code: None };
     assert_eq!(kiosk.enroll(&visit, |_| hand(0)).expect("a visit"), "active");
     system
 }

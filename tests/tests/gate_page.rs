@@ -7,6 +7,7 @@ use fantoccini::Locator;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use volar_gate::config::{Language, WhenUnreachable};
+use volar_gate::keypad::Typed;
 use volar_gate::screen::{Display, Fixed, Screen};
 use volar_palm::guidance::Guidance;
 use volar_palm::sensor::{self, SensorConfig, Stage};
@@ -71,6 +72,8 @@ async fn every_screen_in_every_language_at_two_sizes() {
                 (Screen::Admitted, "admitted"),
                 (Screen::Refused, "refused"),
                 (Screen::StepUp, "step-up"),
+                (Screen::CodeRefused, "code-refused"),
+                (Screen::CodeUnavailable, "code-unavailable"),
                 (Screen::Sensor, "sensor"),
                 (Screen::Unreachable, "unreachable"),
             ] {
@@ -82,6 +85,8 @@ async fn every_screen_in_every_language_at_two_sizes() {
             let later = volar_core::clock::Clock::now(&SystemClock).after(Duration::from_secs(600));
             page.tell(&browser, "locked-out", |display| display.lock("LOCKED_OUT", later.unix_milliseconds())).await;
             look(&browser, &name("locked-out")).await;
+            page.tell(&browser, "keypad", |display| drop(display.ask(later.unix_milliseconds()))).await;
+            look(&browser, &name("keypad")).await;
             let open = Page::new(language, WhenUnreachable::Open, None).await;
             browser.client.goto(&open.url).await.expect("the page");
             open.tell(&browser, "unreachable-open", |display| display.show(Screen::Unreachable)).await;
@@ -161,4 +166,37 @@ async fn wait_for_text(browser: &Browser, wanted: impl Fn(&str) -> bool) -> Stri
         assert!(Instant::now() < end, "the page still says {text}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn digits_are_typed_by_finger_or_keyboard_and_shown_to_nobody() {
+    let browser = Browser::open(480, 800).await;
+    let page = Page::new(Language::En, WhenUnreachable::StayClosed, None).await;
+    browser.client.goto(&page.url).await.expect("the page");
+    let key = |text: &'static str| {
+        format!("[...document.querySelectorAll('#keypad button')].find((key) => key.textContent === '{text}').click()")
+    };
+    let typed = page.display.ask(4_000_000_000_000);
+    browser.shown("#keypad .keys").await;
+    for text in ["8", "0", "9", "⌫", "7", "4"] {
+        browser.run(&key(text)).await;
+    }
+    let shown = browser.run("return document.body.innerText").await;
+    let shown = shown.as_str().expect("text");
+    assert!(shown.contains("●●●●") && !shown.contains("8074"), "{shown}");
+    browser.picture("gate-keypad-typed").await;
+    browser.run(&key("✓")).await;
+    let typed = tokio::time::timeout(PAGE_PATIENCE, typed).await.expect("in time").expect("typed");
+    assert!(matches!(&typed, Typed::Digits(digits) if digits.expose() == "8074"), "{typed:?}");
+    let left = browser.run("return document.querySelector('.dots-typed').textContent").await;
+    assert_eq!(left, json!("○○○○"), "the page keeps nothing");
+
+    page.tell(&browser, "idle", |display| display.show(Screen::Idle)).await;
+    let typed = page.display.ask(4_000_000_000_000);
+    browser.shown("#keypad .keys").await;
+    let presses = "for (const key of ['5', '1', '2', '9', '3', 'Enter']) dispatchEvent(new KeyboardEvent('keydown', { key, cancelable: true }))";
+    browser.run(presses).await;
+    let typed = tokio::time::timeout(PAGE_PATIENCE, typed).await.expect("in time").expect("typed");
+    assert!(matches!(&typed, Typed::Digits(digits) if digits.expose() == "51293"), "{typed:?}");
+    browser.close().await;
 }

@@ -136,6 +136,7 @@ impl Visitor<'_> {
         self.look("capture").await;
         self.show_hands().await;
         self.clear();
+        self.chooses_a_code().await;
         let account = self.browser.shown("#account").await;
         self.look("payment").await;
         account.send_keys(&format!("anna-{}", self.person)).await.expect("letters");
@@ -144,6 +145,22 @@ impl Visitor<'_> {
         self.look("result").await;
         self.press("done").await;
         self.browser.shown("#start").await;
+    }
+
+    /// A guessable one first, and then a good one.
+    async fn chooses_a_code(&self) {
+        self.browser.shown("#kind-code").await;
+        self.look("second-factor").await;
+        self.press("kind-code").await;
+        for digit in ["1", "2", "3", "4"] {
+            self.press(&format!("key-{digit}")).await;
+        }
+        self.press("keep-factor").await;
+        self.browser.shown("#problem:not(:empty)").await;
+        self.look("second-factor-refused").await;
+        self.press("key-delete").await;
+        self.press("key-7").await;
+        self.press("keep-factor").await;
     }
 
     /// From the welcome screen to the receipt.
@@ -173,9 +190,14 @@ impl Visitor<'_> {
     }
 }
 
+/// A system whose kiosk offers a second factor.
+fn offering() -> System {
+    System::whole_with(vec![("kiosk", "[second_factor]\noffered = true".to_owned())])
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_visits_in_three_languages_at_two_sizes() {
-    let system = System::whole();
+    let system = offering();
     let kiosk = system.deployment.kiosk().expect("it runs");
     let mut person = 60;
     for (width, height) in SIZES {
@@ -198,7 +220,7 @@ async fn whole_visits_in_three_languages_at_two_sizes() {
 /// Colours do not depend on the language, so two of the three, in turn, see every screen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_visits_by_people_who_prefer_dark_screens() {
-    let system = System::whole();
+    let system = offering();
     let kiosk = system.deployment.kiosk().expect("it runs");
     for ((size, language), person) in SIZES.into_iter().zip(["de", "fr"]).zip(80..) {
         let scheme = Scheme::Dark;
@@ -222,7 +244,7 @@ async fn whole_visits_by_people_who_prefer_dark_screens() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_visit_with_the_keyboard_alone() {
-    let system = System::whole();
+    let system = offering();
     let kiosk = system.deployment.kiosk().expect("it runs");
     let (width, height) = SIZES[1];
     let browser = Browser::open(width, height).await;
@@ -235,6 +257,10 @@ async fn a_whole_visit_with_the_keyboard_alone() {
     browser.shown(".screen.capture").await;
     visitor.show_hands().await;
     visitor.clear();
+    browser.shown("#kind-code").await;
+    visitor.tab_to("kind-phone-digits").await;
+    visitor.key("8074").await;
+    visitor.press_by_key("keep-factor").await;
     browser.shown("#account").await;
     visitor.tab_to("account").await;
     visitor.key("keyboard").await;

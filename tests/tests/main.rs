@@ -15,6 +15,7 @@ mod gate;
 mod gate_page;
 mod kiosk_page;
 mod scan;
+mod second_factor;
 mod sensor;
 mod templates;
 mod tickets;

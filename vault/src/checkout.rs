@@ -1,5 +1,7 @@
 //! From an admission ticket to a payment reference, once.
 
+use std::ops::RangeInclusive;
+
 use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
 use volar_core::id::TicketId;
@@ -65,7 +67,7 @@ impl Vault {
                 claimed_at: now,
             };
             self.put(tenant, transaction, Table::Claims, &row, &claim)?;
-            self.forget_at(transaction, Table::Claims, &row, self.claim_kept_until(&ticket))?;
+            self.forget_at(transaction, Table::Claims, &row, self.known_until(ticket.expires_at))?;
             self.remember(tenant, transaction, &peer.device, Method::Claim, call, Answer::Claimed(ticket.id))?;
             let at = format!("{}/{}", ticket.site, ticket.lane);
             let (claimed, key) = self.claimed(tenant, transaction, peer, ticket, now)?;
@@ -118,10 +120,7 @@ impl Vault {
         now: Timestamp,
         wanted: Purpose,
     ) -> Result<Ticket, VaultError> {
-        let lifetime = self.settings.ticket_lifetime + CLOCK_DIFFERENCE_MAX;
-        let back = lifetime.as_millis().try_into().unwrap_or(u64::MAX);
-        let oldest = Timestamp::from_unix_milliseconds(now.unix_milliseconds().saturating_sub(back));
-        let accepted = TicketKey::epoch_at(oldest)..=TicketKey::epoch_at(now.after(CLOCK_DIFFERENCE_MAX));
+        let accepted = self.accepted_epochs(now);
         let opened =
             Ticket::open(sealed, now, |epoch| accepted.contains(&epoch).then(|| tenant.keys.ticket_key(epoch)));
         let ticket = opened.map_err(|error| match error {
@@ -137,6 +136,14 @@ impl Vault {
             return Err(VaultError::PurposeMismatch { found: word(ticket.purpose), wanted: word(wanted) });
         }
         Ok(ticket)
+    }
+
+    /// Epochs whose keys may have sealed what is good at `now`.
+    pub(crate) fn accepted_epochs(&self, now: Timestamp) -> RangeInclusive<u32> {
+        let lifetime = self.settings.ticket_lifetime + CLOCK_DIFFERENCE_MAX;
+        let back = lifetime.as_millis().try_into().unwrap_or(u64::MAX);
+        let oldest = Timestamp::from_unix_milliseconds(now.unix_milliseconds().saturating_sub(back));
+        TicketKey::epoch_at(oldest)..=TicketKey::epoch_at(now.after(CLOCK_DIFFERENCE_MAX))
     }
 
     /// Opens a ticket that was accepted before, however long ago.

@@ -4,7 +4,8 @@ use prost::Message;
 use ring::digest;
 use volar_core::audit::Hash;
 use volar_core::clock::Timestamp;
-use volar_core::id::{EnrollmentId, GalleryId, SubjectId};
+use volar_core::id::{EnrollmentId, GalleryId, IdempotencyId, SubjectId};
+use volar_core::second_factor::{Digits, Kind as FactorKind};
 use volar_core::shard::Shard;
 use volar_core::template::{
     CODE_BYTES, EnrolledPalm, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality,
@@ -26,6 +27,7 @@ use crate::format::v1::{self, State};
 use crate::parameters::PALMS_MAX;
 use crate::retention::{Jurisdiction, Removal, Rule, Run, SiteSchedule, beginning};
 use crate::rotation::{KeysStatus, Use, VersionStatus};
+use crate::second_factor::Outcome;
 use crate::vault::{Call, Protection};
 
 type Checked<T> = Result<T, VaultError>;
@@ -36,6 +38,55 @@ pub(crate) fn call(id: &str, request: &impl Message) -> Checked<Call> {
     let bytes = Zeroizing::new(request.encode_to_vec());
     let hash = digest::digest(&digest::SHA256, &bytes);
     Ok(Call { id, body_sha256: hash.as_ref().try_into().expect("SHA-256 gives 32 bytes") })
+}
+
+pub(crate) fn idempotency_id(text: &str) -> Checked<IdempotencyId> {
+    parse("idempotency_id", text)
+}
+
+/// Digits that somebody typed; the message keeps none.
+pub(crate) fn digits(field: &'static str, typed: String) -> Checked<Digits> {
+    Digits::new(Zeroizing::new(typed)).map_err(|error| VaultError::field(field, error.to_string()))
+}
+
+/// A second factor that somebody chose. The call is known by its request without the digits: a keyed hash of so few would
+/// tell them to whoever has the key, and outlive the person's erasure.
+pub(crate) fn set_second_factor(
+    mut request: wire::SetSecondFactorRequest,
+) -> Checked<(Call, EnrollmentId, FactorKind, Digits)> {
+    let mut factor = request.second_factor.take().ok_or_else(|| VaultError::field("second_factor", "is missing"))?;
+    let digits = digits("second_factor.digits", std::mem::take(&mut factor.digits))?;
+    let kind = match factor.kind() {
+        wire::SecondFactorKind::PhoneDigits => FactorKind::PhoneDigits,
+        wire::SecondFactorKind::Code => FactorKind::Code,
+        wire::SecondFactorKind::Unspecified => {
+            return Err(VaultError::field("second_factor.kind", "must be PHONE_DIGITS or CODE"));
+        }
+    };
+    request.second_factor = Some(factor);
+    let call = call(&request.idempotency_id, &request)?;
+    Ok((call, enrollment_id(&request.enrollment_id)?, kind, digits))
+}
+
+pub(crate) fn second_factor_outcome(outcome: Outcome) -> wire::CheckSecondFactorResponse {
+    use wire::check_second_factor_response::Outcome as Wire;
+    let outcome = match outcome {
+        Outcome::Matched(subject) => Wire::Matched(wire::FactorMatched { subject_id: subject.as_bytes().to_vec() }),
+        Outcome::Refused => Wire::Refused(wire::FactorRefused {}),
+        Outcome::LockedOut(left) => {
+            // Rounded up: whoever waits this long finds it over.
+            let retry_after_ms = u64::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+            Wire::LockedOut(wire::FactorLockedOut { retry_after_ms })
+        }
+    };
+    wire::CheckSecondFactorResponse { outcome: Some(outcome) }
+}
+
+fn factor_kind(kind: FactorKind) -> wire::SecondFactorKind {
+    match kind {
+        FactorKind::PhoneDigits => wire::SecondFactorKind::PhoneDigits,
+        FactorKind::Code => wire::SecondFactorKind::Code,
+    }
 }
 
 pub(crate) fn gallery(text: &str) -> Checked<GalleryId> {
@@ -310,6 +361,7 @@ pub(crate) fn exported(export: Exported, with_templates: bool) -> wire::ExportSu
         leaves: export.leaves.into_iter().map(leaf).collect(),
         model: export.model.to_string(),
         generation: export.generation,
+        second_factor: export.second_factor.map(factor_kind).unwrap_or_default().into(),
         subject: Some(subject_summary(export.id, export.subject)),
     }
 }

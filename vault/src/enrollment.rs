@@ -314,6 +314,12 @@ impl Vault {
     }
 }
 
+/// Whether an enrollment is no longer its kiosk's to change.
+pub(crate) fn is_finished(record: &v1::Subject) -> bool {
+    let unpaid = record.payment_follows && !record.payment_bound;
+    record.state != State::Pending && !unpaid
+}
+
 fn enrolled(answer: Answer) -> Result<EnrollmentId, VaultError> {
     match answer {
         Answer::Enrolled(enrollment) => Ok(enrollment),

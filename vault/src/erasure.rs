@@ -15,6 +15,7 @@ use volar_core::ticket::Purpose;
 use volar_service::identity::Peer;
 
 use crate::audit::{About, Actor, LeafProof};
+use crate::enrollment::is_finished;
 use crate::error::VaultError;
 use crate::format::audit::ErasureProof;
 use crate::format::v1::{self, Answer, Change, State, Told};
@@ -191,9 +192,7 @@ impl Vault {
             Err(VaultError::SubjectErased) => Ok(subject),
             living => {
                 let (record, _) = living?;
-                let unpaid = record.payment_follows && !record.payment_bound;
-                let finished = record.state != State::Pending && !unpaid;
-                if finished { Err(VaultError::EnrollmentFinished) } else { Ok(subject) }
+                if is_finished(&record) { Err(VaultError::EnrollmentFinished) } else { Ok(subject) }
             }
         }
     }
@@ -264,9 +263,17 @@ impl Vault {
         self.key_table.destroy(Slot(placement.slot))?;
         self.note_erased(&tenant.id, subject);
         self.store.write(|transaction| {
-            for table in [Table::Subjects, Table::Payments, Table::Trails, Table::Placements, Table::Erasing] {
+            for table in [
+                Table::Subjects,
+                Table::Payments,
+                Table::Trails,
+                Table::SecondFactors,
+                Table::Placements,
+                Table::Erasing,
+            ] {
                 transaction.remove(table, &row)?;
             }
+            transaction.remove(Table::FactorTries, &rows::subject_tries(&tenant.id, subject))?;
             for position in [Position::Left, Position::Right] {
                 let row = rows::palm(&tenant.id, &placement.gallery, placement.sequence, position);
                 transaction.remove(Table::Palms, &row)?;

@@ -1,5 +1,6 @@
 //! Everything that the vault refuses, and why.
 
+use volar_core::challenge::ChallengeError;
 use volar_core::id::{GalleryId, TenantId};
 use volar_core::template::TemplateError;
 use volar_core::ticket::TicketError;
@@ -83,6 +84,15 @@ pub enum VaultError {
     /// A payment reference is bound already.
     #[error("the enrollment has a payment reference already; it is bound once")]
     PaymentAlreadyBound,
+    /// There is a second factor already.
+    #[error("the enrollment has a second factor already; it is chosen once")]
+    SecondFactorAlreadySet,
+    /// The challenge does not open.
+    #[error(transparent)]
+    Challenge(#[from] ChallengeError),
+    /// Answered by another call before.
+    #[error("the challenge was answered already; show the palm again for another")]
+    ChallengeAnswered,
     /// Looks like a card number.
     #[error("{field} holds what may be a card number; send the payment provider's token instead")]
     CardNumberRefused {

@@ -3,6 +3,7 @@
 use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
 use volar_core::id::{ModelId, SubjectId};
+use volar_core::second_factor::Kind;
 use volar_service::identity::Peer;
 
 use crate::audit::About;
@@ -20,6 +21,8 @@ pub struct Exported {
     pub subject: v1::Subject,
     /// How they pay, if they do; whoever hands it out shows the provider and the label only.
     pub payment: Option<v1::Payment>,
+    /// What their second factor is, if they have one; its digits are kept nowhere.
+    pub second_factor: Option<Kind>,
     /// Their last interaction.
     pub last_seen: Timestamp,
     /// Their protected references.
@@ -66,6 +69,7 @@ impl Vault {
             Ok(Exported {
                 id: subject,
                 payment,
+                second_factor: self.factor(tenant, transaction, &key)?.map(|factor| factor.kind),
                 last_seen: self.last_seen(tenant, transaction, &key)?.unwrap_or(record.enrolled_at),
                 palms,
                 leaves: self.trail(tenant, transaction, &key)?,

@@ -3,7 +3,7 @@
 //! tickets into payment references, and erases.
 //!
 //! - [`vault`] is the whole: keys, store and galleries, opened and checked. The flows are its methods:
-//!   [`enrollment`], [`feed`], [`checkout`], [`erasure`], [`admin`].
+//!   [`enrollment`], [`second_factor`], [`feed`], [`checkout`], [`erasure`], [`admin`].
 //! - [`keys`], [`format`](mod@format) and [`store`] are what it stands on: where keys lie, how records are sealed,
 //!   where they are kept.
 //! - [`service`] speaks gRPC; `convert` alone knows both its messages and the vault's words.
@@ -32,6 +32,7 @@ pub mod retention;
 pub mod rotation;
 mod rows;
 pub mod seat;
+pub mod second_factor;
 pub mod server;
 pub mod service;
 pub mod store;

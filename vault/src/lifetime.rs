@@ -1,12 +1,11 @@
-//! What is kept for a time only: answers to calls, for repeats, and which tickets were claimed. Each such row has a
-//! second one that says when it goes.
+//! What is kept for a time only: answers to calls, for repeats, which tickets were claimed, and which challenges were
+//! answered. Each such row has a second one that says when it goes.
 //!
 //! An answer is kept for [`Settings::answer_lifetime`](crate::vault::Settings::answer_lifetime). A claim is kept that
 //! long past the ticket's end and the clocks' tolerance: while a ticket opens its claim is known, even to a vault whose
-//! clock was wrong by that much, and an answer never outlives the claim that it names.
+//! clock was wrong by that much, and an answer never outlives the claim that it names. So are challenges.
 
 use volar_core::clock::Timestamp;
-use volar_core::ticket::Ticket;
 
 use crate::error::VaultError;
 use crate::parameters::{CLOCK_DIFFERENCE_MAX, SCAN_ROWS};
@@ -26,9 +25,9 @@ impl Vault {
         Ok(transaction.put(Table::Expiries, &rows::expiry(at, table, key), &[])?)
     }
 
-    /// Until when it must be known that `ticket` was claimed.
-    pub(crate) fn claim_kept_until(&self, ticket: &Ticket) -> Timestamp {
-        ticket.expires_at.after(CLOCK_DIFFERENCE_MAX).after(self.settings.answer_lifetime)
+    /// Until when it must be known that what expires at `expires_at` was used.
+    pub(crate) fn known_until(&self, expires_at: Timestamp) -> Timestamp {
+        expires_at.after(CLOCK_DIFFERENCE_MAX).after(self.settings.answer_lifetime)
     }
 
     /// Removes every row whose time is over; returns how many.

@@ -54,6 +54,18 @@ pub const SEAL_TIME_MAX: Duration = Duration::from_secs(20);
 pub const UNATTENDED_ERASURES_MIN: u64 = 10;
 /// See [`UNATTENDED_ERASURES_MIN`].
 pub const UNATTENDED_SHARE: u64 = 10;
+/// Argon2id's memory in KiB, passes and lanes for second factors: the last of the OWASP Password Storage Cheat Sheet's
+/// equal choices, which takes the least memory. A person waits for two of them; what keeps four digits from being guessed
+/// is the key that the hash is sealed under and the count of failures.
+pub const FACTOR_COSTS: (u32, u32, u32) = (7 * 1024, 5, 1);
+/// Second factors that are hashed at once.
+pub const FACTOR_HASHES_AT_ONCE: usize = 4;
+/// Second factors that may fail in a row, on a lane or of a subject (NIST SP 800-63B-4, section 3.2.2).
+pub const FACTOR_FAILURES_MAX: u32 = 5;
+/// The delay after that; each further failure doubles it.
+pub const FACTOR_DELAY_FIRST: Duration = Duration::from_secs(30);
+/// The longest delay: somebody's own digits must open again within a quarter of an hour of another's last guess.
+pub const FACTOR_DELAY_LONGEST: Duration = Duration::from_secs(15 * 60);
 /// How often abandoned enrollments, and records whose time is over, are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Average bytes of a backup's piece: a new enrollment changes one in each of half a dozen tables, and a million people

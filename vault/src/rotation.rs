@@ -95,8 +95,10 @@ fn sealed_in(table: Table) -> Option<Kind> {
         Table::AuditLeaves => Some(Kind::AuditLeaf),
         Table::AuditNodes => Some(Kind::AuditNode),
         Table::ErasureProofs => Some(Kind::ErasureProof),
+        Table::FactorTries => Some(Kind::FactorTries),
+        Table::AnsweredChallenges => Some(Kind::AnsweredChallenge),
         // Under subjects' own keys.
-        Table::Subjects | Table::Palms | Table::Payments | Table::Trails => None,
+        Table::Subjects | Table::Palms | Table::Payments | Table::Trails | Table::SecondFactors => None,
         // Plain, or nothing but a key.
         Table::Meta | Table::States | Table::Deadlines | Table::Erasing | Table::Expiries => None,
     }

@@ -1,5 +1,6 @@
 //! Keys of rows. Slugs hold no zero byte, so a zero ends them and no key is a prefix of another's part.
 
+use volar_core::challenge::Challenge;
 use volar_core::clock::Timestamp;
 use volar_core::id::{DeviceId, EnrollmentId, GalleryId, IdempotencyId, SubjectId, TenantId, TicketId};
 use volar_core::template::Position;
@@ -20,6 +21,7 @@ pub(crate) enum Method {
     EraseSubject = 7,
     DecideReview = 8,
     ExportSubject = 40,
+    SetSecondFactor = 60,
 }
 
 pub(crate) fn tenant(tenant: &TenantId) -> Vec<u8> {
@@ -40,6 +42,21 @@ pub(crate) fn enrollment(of: &TenantId, enrollment: EnrollmentId) -> Vec<u8> {
 
 pub(crate) fn claim(of: &TenantId, ticket: TicketId) -> Vec<u8> {
     [&tenant(of), ticket.as_bytes().as_slice()].concat()
+}
+
+pub(crate) fn challenge(of: &TenantId, challenge: TicketId) -> Vec<u8> {
+    [&tenant(of), challenge.as_bytes().as_slice()].concat()
+}
+
+/// A subject's failures. The first byte after the tenant keeps them and lanes' apart.
+pub(crate) fn subject_tries(of: &TenantId, subject: SubjectId) -> Vec<u8> {
+    [&tenant(of), [b's'].as_slice(), subject.as_bytes()].concat()
+}
+
+/// Failures of the lane that a challenge is from.
+pub(crate) fn lane_tries(challenge: &Challenge) -> Vec<u8> {
+    let names = [challenge.site.as_str(), challenge.device.as_str(), challenge.lane.as_str()].join("\0");
+    [&tenant(&challenge.tenant), [b'l'].as_slice(), names.as_bytes()].concat()
 }
 
 pub(crate) fn event(of: &TenantId, in_gallery: &GalleryId, sequence: u64) -> Vec<u8> {
@@ -99,6 +116,7 @@ pub(crate) fn expiry(at: Timestamp, table: Table, key: &[u8]) -> Vec<u8> {
     let table = match table {
         Table::Idempotency => 1,
         Table::Claims => 2,
+        Table::AnsweredChallenges => 60,
         other => unreachable!("nothing of {other:?} is forgotten with time"),
     };
     [at.unix_milliseconds().to_be_bytes().as_slice(), &[table], key].concat()
@@ -110,6 +128,7 @@ pub(crate) fn split_expiry(key: &[u8]) -> Option<(Timestamp, Table, &[u8])> {
     let table = match rest.first()? {
         1 => Table::Idempotency,
         2 => Table::Claims,
+        60 => Table::AnsweredChallenges,
         _ => return None,
     };
     let at = u64::from_be_bytes(time.try_into().ok()?);
@@ -142,7 +161,7 @@ mod tests {
         let at = Timestamp::from_unix_milliseconds(77);
         assert_eq!(split_subject(&self::subject(&tenant, subject)), Some((tenant.clone(), subject)));
         assert_eq!(split_deadline(&deadline(at, &tenant, subject)), Some((at, tenant, subject)));
-        for table in [Table::Idempotency, Table::Claims] {
+        for table in [Table::Idempotency, Table::Claims, Table::AnsweredChallenges] {
             assert_eq!(split_expiry(&expiry(at, table, b"row")), Some((at, table, b"row".as_slice())));
         }
         assert_eq!(split_expiry(&[0; 8]), None);

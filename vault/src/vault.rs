@@ -25,6 +25,7 @@ use crate::parameters::ERASURES_AT_ONCE;
 use crate::retention::Schedules;
 use crate::rotation::Rotation;
 use crate::rows::{self, Method};
+use crate::second_factor::Hasher;
 use crate::store::{Rows, Store, Table, Transaction, Watch};
 
 mod opening;
@@ -57,6 +58,7 @@ pub struct Vault {
     pub(crate) backups: Option<Backups>,
     /// When the store was last restored from a backup: what was claimed between the two is not known.
     pub(crate) restored_at: Option<Timestamp>,
+    pub(crate) factor_hasher: Hasher,
 }
 
 /// What a vault is opened from.

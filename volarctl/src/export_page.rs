@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::{Value, json};
 use volar_core::audit::Leaf;
-use volar_proto::v1::ExportSubjectResponse;
+use volar_proto::v1::{ExportSubjectResponse, SecondFactorKind};
 
 use crate::convert;
 use crate::moment;
@@ -46,6 +46,7 @@ pub(crate) fn data(export: &ExportSubjectResponse) -> Value {
         "last_seen_unix_ms": export.last_seen_unix_ms,
         "consent": consent,
         "payment": { "provider": export.payment_provider, "label": export.payment_label },
+        "second_factor": factor(export),
         "palms": palms.collect::<Vec<_>>(),
         "model": export.model,
         "generation": export.generation,
@@ -78,8 +79,9 @@ pub(crate) fn page(export: &ExportSubjectResponse) -> String {
                     (row("State", convert::state_word(subject.state)))
                     (row("Enrolled", &moment::written(subject.enrolled_at_unix_ms)))
                     (row("Where", &format!("{}, {}", export.site, subject.enrolled_by_device)))
-                    (row("Last visit that was paid for", &moment::written(export.last_seen_unix_ms)))
+                    (row("Last visit", &moment::written(export.last_seen_unix_ms)))
                     (row("Pays with", &payment))
+                    (row("Second factor", factor(export).unwrap_or("none")))
                 }
                 h2 { "Your consent" }
                 table {
@@ -113,6 +115,15 @@ pub(crate) fn page(export: &ExportSubjectResponse) -> String {
     page.into_string()
 }
 
+/// What the person's second factor is. Its digits are kept nowhere.
+fn factor(export: &ExportSubjectResponse) -> Option<&'static str> {
+    match export.second_factor() {
+        SecondFactorKind::Unspecified => None,
+        SecondFactorKind::PhoneDigits => Some("the last four digits of the telephone number"),
+        SecondFactorKind::Code => Some("a code"),
+    }
+}
+
 fn row(name: &str, value: &str) -> Markup {
     html! { tr { th scope="row" { (name) } td { (value) } } }
 }
@@ -122,7 +133,7 @@ fn happening(text: &str) -> Markup {
         Ok(leaf) => html! {
             tr {
                 td { (moment::written(leaf.at.unix_milliseconds())) }
-                td { (leaf.action.word()) }
+                td { (leaf.action.word()) @if leaf.outcome != "done" { ", " (leaf.outcome) } }
                 td { (leaf.actor) }
                 td { (leaf.detail) }
             }

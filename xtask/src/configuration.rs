@@ -74,6 +74,14 @@ impl Settings {
     pub fn new(sensors: Sensors, ports: Ports) -> Self {
         Self { sensors, ports, extra: Vec::new(), token: None, database: None }
     }
+
+    /// With second factors: chosen at the kiosk, asked for at the gate.
+    #[must_use]
+    pub fn with_second_factors(mut self) -> Self {
+        self.extra.push(("matcher", "[decision]\nsecond_factor = \"on\"".to_owned()));
+        self.extra.push(("kiosk", "[second_factor]\noffered = true".to_owned()));
+        self
+    }
 }
 
 /// Where the processes are.

@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let ports = if arguments.auto { Ports::Free } else { Ports::Usual };
     println!("Starting vault, matcher, kiosk and gate over mutual TLS; state in {}", state.display());
-    let mut settings = Settings::new(Sensors::simulated(25), ports);
+    let mut settings = Settings::new(Sensors::simulated(25), ports).with_second_factors();
     if arguments.hsm {
         settings.token = Some(Token::prepare(&state.join("token"))?);
     }

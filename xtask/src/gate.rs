@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http::Page;
 use crate::process::Process;
@@ -125,6 +125,35 @@ impl Gate {
             None => self.lines.wait(from, Duration::ZERO, is_final)?,
             decided => decided,
         };
+        Ok(decided.map(serde_json::from_value).transpose()?.unwrap_or_default())
+    }
+
+    /// Somebody whose palm is not sure enough: shows what `scene` says, takes it away when digits are asked for, and types
+    /// them.
+    pub fn walk_in_and_type(
+        &self,
+        scene: &Value,
+        empty: &Value,
+        digits: &str,
+        limit: Duration,
+    ) -> anyhow::Result<Passage> {
+        let from = self.lines.count();
+        self.stage(scene)?;
+        let is_asked = |event: &Value| event["event"] == "second-factor" && event["state"] == "asked";
+        let asked = self.lines.wait(from, limit, is_asked)?;
+        self.stage(empty)?;
+        if asked.is_none() {
+            bail!("the gate asked for no digits");
+        }
+        let from = self.lines.count();
+        let typed = self.page.post("/api/keypad", &json!({ "digits": digits }))?;
+        if typed.status != 204 {
+            bail!("the gate takes no digits ({}): {}", typed.status, typed.body);
+        }
+        let decided = self.lines.wait(from, limit, |event| event["event"] == "decision")?;
+        if self.lines.wait(from, LEAVE_TIME_MAX, |event| event["event"] == "left")?.is_none() {
+            bail!("the gate did not notice that the hand was taken away");
+        }
         Ok(decided.map(serde_json::from_value).transpose()?.unwrap_or_default())
     }
 }

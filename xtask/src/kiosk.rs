@@ -56,6 +56,8 @@ pub struct Visit<'a> {
     pub hands: &'a [&'a str],
     /// The test provider's account that pays; `None` leaves payment out.
     pub account: Option<&'a str>,
+    /// Their code for the gate, where one is offered; `None` leaves it out.
+    pub code: Option<&'a str>,
 }
 
 impl Kiosk {
@@ -111,7 +113,15 @@ impl Kiosk {
             }
             Ok(!matches!(state.screen.as_str(), "hands" | "capture" | "enrolling"))
         })?;
+        let state = if state.screen == "second-factor" { self.choose(visit.code)? } else { state };
         self.finish(state, visit.account)
+    }
+
+    /// Answers the second factor's screen.
+    fn choose(&self, code: Option<&str>) -> anyhow::Result<State> {
+        let body = code.map_or(json!({"skip": true}), |code| json!({"kind": "code", "digits": code}));
+        self.press("session/second-factor", &body)?;
+        self.watch_until(|state| Ok(state.screen != "second-factor"))
     }
 
     /// Links payment if asked for, and waits for the outcome.

@@ -29,6 +29,8 @@ pub enum Action {
     Erasure,
     /// A palm was searched for at a gate.
     Scan,
+    /// A second factor was chosen, or typed at a gate.
+    SecondFactor,
     /// A key was made, given out, rotated or destroyed.
     Key,
     /// What is kept of a person was given out.
@@ -49,6 +51,7 @@ impl Action {
         Self::Claim,
         Self::Erasure,
         Self::Scan,
+        Self::SecondFactor,
         Self::Key,
         Self::Export,
         Self::Retention,
@@ -65,6 +68,7 @@ impl Action {
             Self::Claim => "claim",
             Self::Erasure => "erasure",
             Self::Scan => "scan",
+            Self::SecondFactor => "second-factor",
             Self::Key => "key",
             Self::Export => "export",
             Self::Retention => "retention",

@@ -4,7 +4,7 @@
 use volar_core::clock::Timestamp;
 use volar_core::id::EnrollmentId;
 
-use super::phase::{Effect, Identified, Outcome, PaymentStep, Phase, Receipt, RemovalStep, Standing};
+use super::phase::{Effect, FactorStep, Identified, Outcome, PaymentStep, Phase, Receipt, RemovalStep, Standing};
 use super::{Capturing, Missing, Session};
 use crate::parameters::{REMOVAL_TRIES_MAX, VERDICT_PATIENCE};
 use crate::payment::{Begun, PaymentError, PaymentReference};
@@ -37,7 +37,7 @@ impl Session {
         }
         let enrollment = match &self.phase {
             Phase::Enrolling { enrollment, .. } => *enrollment,
-            Phase::Payment { enrollment, .. } => Some(*enrollment),
+            Phase::SecondFactor { enrollment, .. } | Phase::Payment { enrollment, .. } => Some(*enrollment),
             Phase::Removal { .. } => return self.conclude(Outcome::RemovalFailed(reason), None, now),
             _ => return,
         };
@@ -62,13 +62,16 @@ impl Session {
                     return true;
                 }
                 let enrollment = *enrollment;
-                self.effects.push(Effect::BeginPayment(enrollment));
-                let step = PaymentStep::Preparing;
-                self.phase = Phase::Payment { enrollment, standing: now_stands, step, error: None };
-                self.touch(now);
+                if self.rules.second_factor {
+                    let step = FactorStep::Asking;
+                    self.phase = Phase::SecondFactor { enrollment, standing: now_stands, step, error: None };
+                    self.touch(now);
+                } else {
+                    self.ask_payment(enrollment, now_stands, now);
+                }
                 pending
             }
-            Phase::Payment { standing, .. } => {
+            Phase::SecondFactor { standing, .. } | Phase::Payment { standing, .. } => {
                 *standing = now_stands;
                 pending
             }
@@ -173,7 +176,7 @@ impl Session {
         }
     }
 
-    fn conclude(&mut self, outcome: Outcome, enrollment: Option<EnrollmentId>, now: Timestamp) {
+    pub(super) fn conclude(&mut self, outcome: Outcome, enrollment: Option<EnrollmentId>, now: Timestamp) {
         self.waiting_for = None;
         self.touch(now);
         self.phase = Phase::Result { outcome, enrollment };

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::capture::Capturing;
 use crate::notice::Consent;
 use crate::payment::{Begun, PaymentError, PaymentReference};
+use crate::second_factor::{Chosen, FactorError};
 
 /// Where a session is.
 pub(crate) enum Phase {
@@ -16,11 +17,21 @@ pub(crate) enum Phase {
     Hands { consent: Consent },
     Capture { consent: Consent, hands: Vec<Position>, done: Vec<Palm>, now: Capturing },
     Enrolling { enrollment: Option<EnrollmentId>, since: Timestamp },
+    SecondFactor { enrollment: EnrollmentId, standing: Standing, step: FactorStep, error: Option<FactorError> },
     Payment { enrollment: EnrollmentId, standing: Standing, step: PaymentStep, error: Option<PaymentError> },
     Result { outcome: Outcome, enrollment: Option<EnrollmentId> },
     Removal { step: RemovalStep, tries: u32 },
     Removed { receipt: Receipt },
     Declined,
+}
+
+/// How far the second factor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FactorStep {
+    /// The page asks for it.
+    Asking,
+    /// The vault keeps it.
+    Keeping,
 }
 
 /// How far the payment is.
@@ -126,6 +137,8 @@ pub enum Effect {
     Follow(EnrollmentId),
     /// Undo an enrollment that nobody finished. Outlives the session.
     Cancel(EnrollmentId),
+    /// Keep a second factor; answer with [`super::Session::factor_kept`].
+    KeepFactor(EnrollmentId, Chosen),
     /// Prepare a payment; answer with [`super::Session::payment_begun`].
     BeginPayment(EnrollmentId),
     /// Bind it, or note that the person goes without; answer with [`super::Session::bound`].
@@ -198,6 +211,9 @@ pub enum OrderError {
     /// The kiosk is set to enrol with a payment only.
     #[error("this kiosk enrols with a payment only; answer the payment form or end the session")]
     PaymentRequired,
+    /// The second factor before is still being kept.
+    #[error("the second factor is being kept; wait for the screen to change")]
+    SecondFactorBusy,
     /// The answer before is still being worked on.
     #[error("the payment is being worked on; wait for the screen to change")]
     PaymentBusy,
@@ -213,6 +229,7 @@ impl OrderError {
             Self::Hands => "HANDS_INVALID",
             Self::NoticeChanged => "NOTICE_CHANGED",
             Self::PaymentRequired => "PAYMENT_REQUIRED",
+            Self::SecondFactorBusy => "SECOND_FACTOR_BUSY",
             Self::PaymentBusy => "PAYMENT_BUSY",
         }
     }

@@ -16,6 +16,7 @@ use super::*;
 use crate::parameters::VERDICT_PATIENCE;
 use crate::payment::{Display, PaymentError, PaymentReference};
 
+mod factors;
 mod swapped;
 
 const START: Timestamp = Timestamp::from_unix_milliseconds(1_000_000);
@@ -43,6 +44,7 @@ impl Visit {
             capture: CaptureConfig::default(),
             scores: ScoreModel::for_model(&"palm-lines-2".parse().expect("a slug")).expect("calibrated"),
             language: Language::En,
+            second_factor: false,
             payment_required: false,
         })
     }
@@ -135,6 +137,7 @@ impl Visit {
             Effect::Enroll { .. } => "enroll",
             Effect::Follow(_) => "follow",
             Effect::Cancel(_) => "cancel",
+            Effect::KeepFactor(..) => "keep-factor",
             Effect::BeginPayment(_) => "begin-payment",
             Effect::Bind(_, Some(_)) => "bind",
             Effect::Bind(_, None) => "bind-none",
@@ -315,19 +318,6 @@ fn fewer_views_are_enough_once_patience_is_over() {
     assert_eq!(visit.screen(), "capture", "patience is not over");
     visit.wait(2);
     assert_eq!((visit.screen(), visit.effects()), ("enrolling", vec!["enroll"]));
-}
-
-#[test]
-fn the_wrong_hand_has_its_own_words() {
-    let mut visit = Visit::at_capture(&[Position::Left]);
-    visit.view(Position::Right);
-    assert_eq!((visit.advice(), visit.taken()), (Some("wrong-hand"), 0));
-    assert_eq!(visit.frame(Presence::Present, None, None), Next::Rearm);
-    assert_eq!(visit.advice(), Some("wrong-hand"), "it stays until the hand leaves");
-    visit.frame(Presence::Left, Some(Guidance::ShowHand), None);
-    assert_eq!(visit.advice(), Some("show-hand"));
-    visit.view(Position::Left);
-    assert_eq!((visit.advice(), visit.taken()), (None, 1));
 }
 
 #[test]

@@ -33,12 +33,14 @@ pub struct Books {
     /// Every call to Enroll is refused so.
     pub enroll_refused: Option<&'static str>,
     pub bind_refused: Option<&'static str>,
+    pub factor_refused: Option<&'static str>,
     /// GetEnrollment says PENDING this many times first.
     pub pending_polls: u32,
     pub verdict: v1::EnrollmentState,
     pub decision: v1::Decision,
     pub delay: Duration,
     pub enrolled: Vec<v1::EnrollRequest>,
+    pub factors: Vec<v1::SetSecondFactorRequest>,
     pub bound: Vec<v1::BindPaymentRequest>,
     pub cancelled: Vec<v1::CancelEnrollmentRequest>,
     pub identified: Vec<v1::IdentifyRequest>,
@@ -63,11 +65,13 @@ impl Servers {
             generation_changes: false,
             enroll_refused: None,
             bind_refused: None,
+            factor_refused: None,
             pending_polls: 0,
             verdict: v1::EnrollmentState::Active,
             decision: v1::Decision::Admitted,
             delay: Duration::ZERO,
             enrolled: Vec::new(),
+            factors: Vec::new(),
             bound: Vec::new(),
             cancelled: Vec::new(),
             identified: Vec::new(),
@@ -154,6 +158,18 @@ impl EnrollmentService for Servers {
         Ok(Response::new(v1::GetEnrollmentResponse { state: state.into(), payment_bound: !books.bound.is_empty() }))
     }
 
+    async fn set_second_factor(
+        &self,
+        request: Request<v1::SetSecondFactorRequest>,
+    ) -> Result<Response<v1::SetSecondFactorResponse>, Status> {
+        let mut books = self.open().await?;
+        if let Some(reason) = books.factor_refused {
+            return Err(Fault::new(Code::InvalidArgument, reason, "made up").into());
+        }
+        books.factors.push(request.into_inner());
+        Ok(Response::new(v1::SetSecondFactorResponse { state: books.verdict.into() }))
+    }
+
     async fn bind_payment(
         &self,
         request: Request<v1::BindPaymentRequest>,
@@ -182,6 +198,13 @@ impl EnrollmentService for Servers {
 
 #[tonic::async_trait]
 impl IdentificationService for Servers {
+    async fn verify_second_factor(
+        &self,
+        _: Request<v1::VerifySecondFactorRequest>,
+    ) -> Result<Response<v1::VerifySecondFactorResponse>, Status> {
+        Err(Status::permission_denied("a kiosk asks no such thing"))
+    }
+
     async fn identify(&self, request: Request<v1::IdentifyRequest>) -> Result<Response<v1::IdentifyResponse>, Status> {
         let mut books = self.open().await?;
         books.identified.push(request.into_inner());

@@ -1,10 +1,13 @@
-// Shows the gate's state. Nothing here needs touching; the panel for simulated sensors is in stage.js.
+// Shows the gate's state. Nothing here needs touching but the keypad, where a second factor is typed; the panel for simulated
+// sensors is in stage.js.
+import { build, forget, pressed } from "./keypad.js";
 import { texts } from "./texts.js";
 
 const at = (id) => document.getElementById(id);
 
 const icons = {
-  starting: "wait", idle: "hand", identifying: "wait", admitted: "tick", "step-up": "code", refused: "code",
+  starting: "wait", idle: "hand", identifying: "wait", admitted: "tick", "step-up": "code", keypad: "code",
+  "code-refused": "code", "code-unavailable": "code", refused: "code",
   retry: "again", "locked-out": "clock", unreachable: "cable", "unreachable-open": "open", sensor: "cable",
   offline: "cable",
 };
@@ -14,7 +17,7 @@ const guidanceIcons = {
   "fingers-apart": "apart",
 };
 // Screens whose detail tells the other way to enter: the shop's own words go in its place.
-const tellsOtherWay = new Set(["step-up", "refused", "locked-out", "unreachable", "sensor", "offline"]);
+const tellsOtherWay = new Set(["step-up", "code-unavailable", "refused", "locked-out", "unreachable", "sensor", "offline"]);
 
 let state = { screen: "starting", language: "en", lane: "", progress: 0 };
 let countdown;
@@ -42,10 +45,24 @@ function show(next) {
   say("detail", own);
   say("other-way", state.other_way ? `${words.otherWayLead} ${state.other_way}` : words.otherWay);
   say("lane", state.lane ? `${words.lane} ${state.lane.replace(/^lane-/, "")}` : "");
+  showKeypad(screen === "keypad", words);
   clearInterval(countdown);
   count();
   if (state.until_unix_ms) countdown = setInterval(count, 250);
 }
+
+/** Keys are built anew for each person: nothing of the one before is left. */
+function showKeypad(wanted, words) {
+  const form = at("keypad");
+  if (wanted === !form.hidden) return;
+  form.hidden = !wanted;
+  if (wanted) build(form, words);
+  else forget(form);
+}
+
+addEventListener("keydown", (event) => {
+  if (!at("keypad").hidden) pressed(event, at("keypad"), texts[state.language] ?? texts.en);
+});
 
 function count() {
   const left = state.until_unix_ms ? Math.ceil((state.until_unix_ms - Date.now()) / 1000) : 0;

@@ -3,6 +3,7 @@
 mod acting;
 mod agent;
 mod cable;
+mod factor;
 mod page;
 mod process;
 mod support;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use volar_core::clock::Clock;
 use volar_gate::config::{Language, WhenUnreachable};
+use volar_gate::keypad::Typed;
 use volar_gate::screen::{Display, Fixed, Screen};
 use volar_palm::sensor::{self, SensorConfig, Stage};
 use volar_service::system::SystemClock;
@@ -85,6 +86,7 @@ async fn everything_that_the_page_loads_is_there() {
         ("/page.css", "--back"),
         ("/page.js", "WebSocket"),
         ("/texts.js", "Présentez"),
+        ("/keypad.js", "api/keypad"),
         ("/stage.js", "Simulated"),
     ] {
         let (status, body) = call("GET", format!("{}{path}", page.url), None).await;
@@ -116,4 +118,39 @@ async fn a_real_sensor_has_no_stage() {
         let (status, body) = call(method, url.clone(), body).await;
         assert_eq!((status, &json(&body)["error"]["reason"]), (404, &"NO_STAGE".into()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keypad_takes_digits_while_they_are_asked_for_and_repeats_none() {
+    let page = page(false).await;
+    let url = format!("{}/api/keypad", page.url);
+    let type_in = |body: Value| call("POST", url.clone(), Some(body));
+    let refused = |(status, body): (u16, String)| {
+        assert!(!body.contains("8074"), "{body}");
+        (status, json(&body)["error"]["reason"].as_str().unwrap_or_default().to_owned())
+    };
+    let not_asked = (409, "NOT_ASKED".to_owned());
+    assert_eq!(refused(type_in(json!({ "digits": "8074" })).await), not_asked);
+    let mut typed = page.display.ask(9);
+    assert_eq!((page.display.state().screen, page.display.state().until_unix_ms), (Screen::Keypad, Some(9)));
+    for (body, status, reason) in [
+        (json!({ "digits": "807" }), 422, "DIGITS_INVALID"),
+        (json!({ "digits": "8074x" }), 422, "DIGITS_INVALID"),
+        (json!({ "digit": "8074" }), 400, "BODY_INVALID"),
+        (json!({ "digits": 8074 }), 400, "BODY_INVALID"),
+    ] {
+        assert_eq!(refused(type_in(body).await), (status, reason.to_owned()));
+    }
+    assert_eq!(type_in(json!({ "digits": "8074" })).await.0, 204);
+    assert!(matches!(typed.try_recv(), Ok(Typed::Digits(digits)) if digits.expose() == "8074"));
+    assert_eq!(refused(type_in(json!({ "digits": "8074" })).await), not_asked, "one answer");
+    assert!(!call("GET", format!("{}/api/state", page.url), None).await.1.contains("8074"));
+
+    let mut typed = page.display.ask(9);
+    assert_eq!(type_in(json!({ "cancel": true })).await.0, 204);
+    assert!(matches!(typed.try_recv(), Ok(Typed::Cancelled)));
+    let mut typed = page.display.ask(9);
+    page.display.show(Screen::Idle);
+    assert!(typed.try_recv().is_err(), "another screen closes it");
+    assert_eq!(refused(type_in(json!({ "digits": "8074" })).await), not_asked);
 }

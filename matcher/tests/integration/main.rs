@@ -2,6 +2,7 @@
 
 mod answers;
 mod changing;
+mod factors;
 mod following;
 mod process;
 mod refusals;

@@ -64,7 +64,7 @@ impl ShardProcess {
         let held = Held { gallery: gallery.clone(), ready: ready.clone(), position: follower.position() };
         tokio::spawn(follower.run(CancellationToken::new()));
         let pool = Arc::new(SearchPool::searching(1, 64).expect("a thread"));
-        let matcher = matcher(shard, Arc::new(LocalSearch { gallery, ready, pool }), tickets, clock);
+        let matcher = matcher(shard, Arc::new(LocalSearch { gallery, ready, pool }), tickets, clock, None);
         let held = [("members".parse().expect("a slug"), held)].into();
         let process = Self {
             server: Arc::new(ShardServer { shard, matcher, held }),
@@ -127,16 +127,16 @@ impl ShardService for ShardProcess {
 }
 
 /// Two shards of two replicas, their router, and a matcher of the whole, all on one vault.
-struct Cluster {
-    whole: World,
-    router: Arc<Matcher>,
+pub(crate) struct Cluster {
+    pub(crate) whole: World,
+    pub(crate) router: Arc<Matcher>,
     ready: watch::Receiver<bool>,
     processes: Vec<ShardProcess>,
     replicas: Vec<Arc<Replica>>,
 }
 
 impl Cluster {
-    async fn start(seed: u64) -> Self {
+    pub(crate) async fn start(seed: u64) -> Self {
         Self::hedging(seed, Duration::from_millis(20)).await
     }
 
@@ -167,7 +167,7 @@ impl Cluster {
         tokio::spawn(follower.run(CancellationToken::new()));
         let (tell, ready) = watch::channel(false);
         tokio::spawn(router.clone().run(tell, CancellationToken::new()));
-        let router = matcher(Shard::WHOLE, router, tickets, whole.clock.clone());
+        let router = matcher(Shard::WHOLE, router, tickets, whole.clock.clone(), Some(whole.vault.channel()));
         let mut cluster = Self { whole, router, ready, processes, replicas };
         cluster.becomes_ready().await;
         cluster
@@ -180,7 +180,7 @@ impl Cluster {
     }
 
     /// Admits people 1 to `count`.
-    async fn admit(&mut self, count: u32) -> Vec<Template> {
+    pub(crate) async fn admit(&mut self, count: u32) -> Vec<Template> {
         let templates: Vec<_> = (0..count).map(|_| self.whole.palms.template()).collect();
         for (number, template) in (1..).zip(&templates) {
             self.whole.admit(number, template).await;

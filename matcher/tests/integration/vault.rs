@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use volar_core::clock::Timestamp;
 use volar_core::id::SubjectId;
 use volar_core::secret::Key;
@@ -24,7 +24,9 @@ use volar_matcher::testing::MODEL;
 use volar_proto::v1;
 use volar_proto::v1::feed_event::Change;
 use volar_proto::v1::follow_response::Item;
+use volar_proto::v1::second_factor_service_server::{SecondFactorService, SecondFactorServiceServer};
 use volar_proto::v1::template_feed_server::{TemplateFeed, TemplateFeedServer};
+use volar_service::fault::Fault;
 
 pub(crate) const KEY: [u8; 32] = [9; 32];
 pub(crate) const TICKET_LIFETIME_MS: u64 = 60_000;
@@ -44,6 +46,17 @@ pub(crate) struct Books {
     pub(crate) follows: Vec<u64>,
     pub(crate) acknowledged: Vec<u64>,
     pub(crate) verdicts: Vec<v1::ReportVerdictRequest>,
+    /// What is said of second factors.
+    pub(crate) factor: Factor,
+    pub(crate) checks: Vec<v1::CheckSecondFactorRequest>,
+}
+
+/// What the vault says of second factors.
+#[derive(Clone, Debug)]
+pub(crate) enum Factor {
+    Is(Option<v1::check_second_factor_response::Outcome>),
+    Fails(Code, &'static str),
+    Silent,
 }
 
 /// A vault that can be stopped and started.
@@ -74,6 +87,8 @@ impl Vault {
             follows: Vec::new(),
             acknowledged: Vec::new(),
             verdicts: Vec::new(),
+            factor: Factor::Silent,
+            checks: Vec::new(),
         };
         let address = "127.0.0.1:0".parse().expect("an address");
         let mut vault =
@@ -99,7 +114,9 @@ impl Vault {
         let feed = Feed { books: self.books.clone(), changed: self.changed.subscribe(), stopping: stopping.clone() };
         let stopped = stopping.clone().cancelled_owned();
         let task = tokio::spawn(async move {
-            let server = Server::builder().add_service(TemplateFeedServer::new(feed));
+            let server = Server::builder()
+                .add_service(SecondFactorServiceServer::new(feed.clone()))
+                .add_service(TemplateFeedServer::new(feed));
             server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped).await.expect("serves");
         });
         self.running = Some((task, stopping));
@@ -181,6 +198,25 @@ impl TemplateFeed for Feed {
     ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
         self.lock().acknowledged.push(request.into_inner().sequence);
         Ok(Response::new(v1::AcknowledgeResponse {}))
+    }
+}
+
+#[tonic::async_trait]
+impl SecondFactorService for Feed {
+    async fn check_second_factor(
+        &self,
+        request: Request<v1::CheckSecondFactorRequest>,
+    ) -> Result<Response<v1::CheckSecondFactorResponse>, Status> {
+        let factor = {
+            let mut books = self.lock();
+            books.checks.push(request.into_inner());
+            books.factor.clone()
+        };
+        match factor {
+            Factor::Is(outcome) => Ok(Response::new(v1::CheckSecondFactorResponse { outcome })),
+            Factor::Fails(code, reason) => Err(Fault::new(code, reason, "as the test wants it").into()),
+            Factor::Silent => std::future::pending().await,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 use volar_core::clock::{Clock, ManualClock, Timestamp};
 use volar_core::id::{IdempotencyId, SubjectId};
 use volar_core::randomness::SeededRandomness;
@@ -66,7 +67,7 @@ impl World {
             Follower::new(id, Wanted::Shard(Shard::WHOLE), own_name, gallery.clone(), tickets.clone(), vault.channel());
         let pool = Arc::new(SearchPool::searching(2, 64).expect("two threads"));
         let search = Arc::new(LocalSearch { gallery: gallery.clone(), ready: ready.clone(), pool });
-        let matcher = matcher(Shard::WHOLE, search, tickets, clock.clone());
+        let matcher = matcher(Shard::WHOLE, search, tickets, clock.clone(), Some(vault.channel()));
         let stop = CancellationToken::new();
         let following = Some((tokio::spawn(follower.run(stop.clone())), stop));
         Self { vault, matcher, gallery, ready, clock, palms, randomness, following }
@@ -140,6 +141,8 @@ impl World {
         let answer = self.identify(template, lane).await.expect("an answer");
         let admitted = answer.decision.as_str() == "admitted";
         assert_eq!(answer.ticket.is_some(), admitted, "a ticket with ADMITTED and never otherwise");
+        let unsure = answer.decision.as_str() == "step-up";
+        assert_eq!(answer.challenge.is_some(), unsure, "a challenge with STEP_UP and never otherwise");
         (answer.decision.as_str(), answer.reason.as_str())
     }
 
@@ -154,6 +157,7 @@ pub(crate) fn matcher(
     search: Arc<dyn Search>,
     tickets: Arc<TicketKeys>,
     clock: Arc<ManualClock>,
+    second_factor: Option<Channel>,
 ) -> Arc<Matcher> {
     let policy = DecisionPolicy::default();
     let served = ServedGallery { search, tail: TailWatch::new(policy.step_up_fpir) };
@@ -164,6 +168,7 @@ pub(crate) fn matcher(
         tickets,
         lockout: Arc::new(Lockout::new(LockoutPolicy::default(), clock.clone())),
         replays: Replays::default(),
+        second_factor,
         policy,
         clock,
         randomness: Arc::new(SeededRandomness::new(99)),

@@ -76,6 +76,16 @@ pub struct PaymentReference {
     #[prost(string, tag = "4")]
     pub label: ::prost::alloc::string::String,
 }
+/// What a person types where their palm alone is not sure enough.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SecondFactor {
+    #[prost(enumeration = "SecondFactorKind", tag = "1")]
+    pub kind: i32,
+    /// ASCII digits. The vault keeps a salted slow hash of them, under the person's own key.
+    #[prost(string, tag = "2")]
+    pub digits: ::prost::alloc::string::String,
+}
 /// Proof for the person that the erasure happened.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ErasureReceipt {
@@ -200,6 +210,38 @@ impl EnrollmentState {
         }
     }
 }
+/// What a second factor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SecondFactorKind {
+    Unspecified = 0,
+    /// The last four digits of the person's telephone number.
+    PhoneDigits = 1,
+    /// Four to eight digits that the person chose.
+    Code = 2,
+}
+impl SecondFactorKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SECOND_FACTOR_KIND_UNSPECIFIED",
+            Self::PhoneDigits => "SECOND_FACTOR_KIND_PHONE_DIGITS",
+            Self::Code => "SECOND_FACTOR_KIND_CODE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SECOND_FACTOR_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "SECOND_FACTOR_KIND_PHONE_DIGITS" => Some(Self::PhoneDigits),
+            "SECOND_FACTOR_KIND_CODE" => Some(Self::Code),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetProtectionRequest {
     #[prost(string, tag = "1")]
@@ -278,6 +320,21 @@ pub struct BindPaymentResponse {
     pub state: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SetSecondFactorRequest {
+    #[prost(string, tag = "1")]
+    pub idempotency_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub enrollment_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub second_factor: ::core::option::Option<SecondFactor>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetSecondFactorResponse {
+    #[prost(enumeration = "EnrollmentState", tag = "1")]
+    pub state: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CancelEnrollmentRequest {
     #[prost(string, tag = "1")]
     pub idempotency_id: ::prost::alloc::string::String,
@@ -329,6 +386,50 @@ pub struct ClaimResponse {
     pub admitted_at_unix_ms: u64,
     #[prost(uint64, tag = "7")]
     pub claimed_at_unix_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct CheckSecondFactorRequest {
+    /// Made by the gate. A repeat gets the same answer; a second answer to one challenge is refused with
+    /// CHALLENGE_ANSWERED.
+    #[prost(string, tag = "1")]
+    pub idempotency_id: ::prost::alloc::string::String,
+    /// Sealed by a matcher of this tenant.
+    #[prost(bytes = "vec", tag = "2")]
+    pub challenge: ::prost::alloc::vec::Vec<u8>,
+    /// 4 to 8 ASCII digits.
+    #[prost(string, tag = "3")]
+    pub digits: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckSecondFactorResponse {
+    #[prost(oneof = "check_second_factor_response::Outcome", tags = "1, 2, 3")]
+    pub outcome: ::core::option::Option<check_second_factor_response::Outcome>,
+}
+/// Nested message and enum types in `CheckSecondFactorResponse`.
+pub mod check_second_factor_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Outcome {
+        #[prost(message, tag = "1")]
+        Matched(super::FactorMatched),
+        #[prost(message, tag = "2")]
+        Refused(super::FactorRefused),
+        #[prost(message, tag = "3")]
+        LockedOut(super::FactorLockedOut),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FactorMatched {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub subject_id: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FactorRefused {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FactorLockedOut {
+    #[prost(uint64, tag = "1")]
+    pub retry_after_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FollowRequest {
@@ -884,6 +985,9 @@ pub struct ExportSubjectResponse {
     pub model: ::prost::alloc::string::String,
     #[prost(uint32, tag = "10")]
     pub generation: u32,
+    /// Unset without one. Its digits are kept nowhere.
+    #[prost(enumeration = "SecondFactorKind", tag = "11")]
+    pub second_factor: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1413,6 +1517,33 @@ pub mod enrollment_service_client {
                 .insert(GrpcMethod::new("volar.v1.EnrollmentService", "GetEnrollment"));
             self.inner.unary(req, path, codec).await
         }
+        /// Keeps the second factor that the person chose. Once per enrollment, before the visit ends.
+        pub async fn set_second_factor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetSecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetSecondFactorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.EnrollmentService/SetSecondFactor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("volar.v1.EnrollmentService", "SetSecondFactor"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Binds how the person pays, or ends the visit without. Once per enrollment.
         pub async fn bind_payment(
             &mut self,
@@ -1516,6 +1647,14 @@ pub mod enrollment_service_server {
             request: tonic::Request<super::GetEnrollmentRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetEnrollmentResponse>,
+            tonic::Status,
+        >;
+        /// Keeps the second factor that the person chose. Once per enrollment, before the visit ends.
+        async fn set_second_factor(
+            &self,
+            request: tonic::Request<super::SetSecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetSecondFactorResponse>,
             tonic::Status,
         >;
         /// Binds how the person pays, or ends the visit without. Once per enrollment.
@@ -1696,6 +1835,52 @@ pub mod enrollment_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetEnrollmentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.EnrollmentService/SetSecondFactor" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetSecondFactorSvc<T: EnrollmentService>(pub Arc<T>);
+                    impl<
+                        T: EnrollmentService,
+                    > tonic::server::UnaryService<super::SetSecondFactorRequest>
+                    for SetSecondFactorSvc<T> {
+                        type Response = super::SetSecondFactorResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetSecondFactorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EnrollmentService>::set_second_factor(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetSecondFactorSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2183,6 +2368,319 @@ pub mod checkout_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "volar.v1.CheckoutService";
     impl<T> tonic::server::NamedService for CheckoutServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod second_factor_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Compares second factors. Role: matcher.
+    #[derive(Debug, Clone)]
+    pub struct SecondFactorServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl SecondFactorServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> SecondFactorServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SecondFactorServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SecondFactorServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Which of a challenge's candidates the digits belong to. Wrong digits, no second factor, an erased or unknown subject:
+        /// one answer. After 5 failures in a row, of a lane or of a subject, there is a delay of 30 s, doubled by each further
+        /// one.
+        pub async fn check_second_factor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckSecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckSecondFactorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.SecondFactorService/CheckSecondFactor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("volar.v1.SecondFactorService", "CheckSecondFactor"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod second_factor_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SecondFactorServiceServer.
+    #[async_trait]
+    pub trait SecondFactorService: std::marker::Send + std::marker::Sync + 'static {
+        /// Which of a challenge's candidates the digits belong to. Wrong digits, no second factor, an erased or unknown subject:
+        /// one answer. After 5 failures in a row, of a lane or of a subject, there is a delay of 30 s, doubled by each further
+        /// one.
+        async fn check_second_factor(
+            &self,
+            request: tonic::Request<super::CheckSecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckSecondFactorResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Compares second factors. Role: matcher.
+    #[derive(Debug)]
+    pub struct SecondFactorServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SecondFactorServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SecondFactorServiceServer<T>
+    where
+        T: SecondFactorService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/volar.v1.SecondFactorService/CheckSecondFactor" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckSecondFactorSvc<T: SecondFactorService>(pub Arc<T>);
+                    impl<
+                        T: SecondFactorService,
+                    > tonic::server::UnaryService<super::CheckSecondFactorRequest>
+                    for CheckSecondFactorSvc<T> {
+                        type Response = super::CheckSecondFactorResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckSecondFactorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SecondFactorService>::check_second_factor(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckSecondFactorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SecondFactorServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "volar.v1.SecondFactorService";
+    impl<T> tonic::server::NamedService for SecondFactorServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -4575,6 +5073,48 @@ pub struct IdentifyResponse {
     pub decided_at_unix_ms: u64,
     #[prost(uint64, tag = "6")]
     pub retry_after_ms: u64,
+    /// Whom the digits may belong to, sealed: for VerifySecondFactor, once, from this gate.
+    #[prost(bytes = "vec", tag = "7")]
+    pub challenge: ::prost::alloc::vec::Vec<u8>,
+    /// How long it can be answered.
+    #[prost(uint64, tag = "8")]
+    pub challenge_time_ms: u64,
+}
+/// Every wrong answer is the same: the digits are another's, there is no second factor, or the person has left.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct VerifySecondFactorRequest {
+    /// A repeat with the same challenge gets the same answer, whatever its digits: a challenge is answered once. An answer
+    /// to it under another id is refused with CHALLENGE_ANSWERED.
+    #[prost(string, tag = "1")]
+    pub idempotency_id: ::prost::alloc::string::String,
+    /// As Identify gave it to this gate.
+    #[prost(bytes = "vec", tag = "2")]
+    pub challenge: ::prost::alloc::vec::Vec<u8>,
+    /// 4 to 8 ASCII digits.
+    #[prost(string, tag = "3")]
+    pub digits: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct VerifySecondFactorResponse {
+    /// ADMITTED or REJECTED.
+    #[prost(enumeration = "Decision", tag = "1")]
+    pub decision: i32,
+    /// SECOND_FACTOR, SECOND_FACTOR_REFUSED, or LOCKED_OUT: then no digits were compared.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// A sealed admission ticket, with ADMITTED.
+    #[prost(bytes = "vec", tag = "3")]
+    pub ticket: ::prost::alloc::vec::Vec<u8>,
+    /// The ticket's id, for the books; it opens nothing.
+    #[prost(string, tag = "4")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub decided_at_unix_ms: u64,
+    /// With LOCKED_OUT: when digits are compared again. Palms alone are admitted meanwhile.
+    #[prost(uint64, tag = "6")]
+    pub retry_after_ms: u64,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -4613,13 +5153,14 @@ pub enum Decision {
     Unspecified = 0,
     /// Recognised: `ticket` is set.
     Admitted = 1,
-    /// Recognised, not surely enough to admit without a second factor.
+    /// Recognised, not surely enough to admit without a second factor; `challenge` is set where one may be typed.
     StepUp = 2,
     /// Nobody in the gallery.
     NoMatch = 3,
     /// The capture does not allow a decision; `reason` says what to show.
     Retry = 4,
-    /// Suspected attack, or the lane is locked out; `retry_after_ms` says for how long.
+    /// Suspected attack, digits that are nobody's second factor, or the lane is locked out; `retry_after_ms` says for how
+    /// long.
     Rejected = 5,
 }
 impl Decision {
@@ -4766,6 +5307,36 @@ pub mod identification_service_client {
                 .insert(GrpcMethod::new("volar.v1.IdentificationService", "Identify"));
             self.inner.unary(req, path, codec).await
         }
+        /// Answers the challenge that came with STEP_UP. Role: gate.
+        pub async fn verify_second_factor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::VerifySecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VerifySecondFactorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.IdentificationService/VerifySecondFactor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "volar.v1.IdentificationService",
+                        "VerifySecondFactor",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4786,6 +5357,14 @@ pub mod identification_service_server {
             request: tonic::Request<super::IdentifyRequest>,
         ) -> std::result::Result<
             tonic::Response<super::IdentifyResponse>,
+            tonic::Status,
+        >;
+        /// Answers the challenge that came with STEP_UP. Role: gate.
+        async fn verify_second_factor(
+            &self,
+            request: tonic::Request<super::VerifySecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VerifySecondFactorResponse>,
             tonic::Status,
         >;
     }
@@ -4898,6 +5477,55 @@ pub mod identification_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = IdentifySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.IdentificationService/VerifySecondFactor" => {
+                    #[allow(non_camel_case_types)]
+                    struct VerifySecondFactorSvc<T: IdentificationService>(pub Arc<T>);
+                    impl<
+                        T: IdentificationService,
+                    > tonic::server::UnaryService<super::VerifySecondFactorRequest>
+                    for VerifySecondFactorSvc<T> {
+                        type Response = super::VerifySecondFactorResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::VerifySecondFactorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as IdentificationService>::verify_second_factor(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VerifySecondFactorSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

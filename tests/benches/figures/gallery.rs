@@ -60,7 +60,7 @@ fn gate(report: &mut Report, system: &System) {
     let hand =
         |person: u64, sample: u64| json!({"show": "hand", "person": person, "position": "left", "sample": sample});
     for person in 0..VISITORS {
-        let visit = Visit { hands: &["left"], account: None };
+        let visit = Visit { hands: &["left"], account: None, code: None };
         let kind = kiosk.enroll(&visit, |_| hand(5_000 + person, 0)).expect("a visit");
         assert_eq!(kind, "active", "visitor {person}");
     }

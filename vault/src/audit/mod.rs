@@ -29,6 +29,8 @@ pub use proofs::{LeafProof, LogHead};
 const KEPT_LEVELS: usize = 4;
 /// What a leaf says of a thing that was done.
 pub(crate) const DONE: &str = "done";
+/// What it says of a try that failed.
+pub(crate) const REFUSED: &str = "refused";
 
 /// Whom a leaf is about.
 #[derive(Clone, Copy)]
@@ -69,6 +71,19 @@ impl Vault {
         about: About<'_>,
         detail: &str,
     ) -> Result<u64, VaultError> {
+        self.note_outcome(tenant, transaction, actor, action, about, (DONE, detail))
+    }
+
+    /// The same of what may have failed: its outcome, and what else there is to say.
+    pub(crate) fn note_outcome(
+        &self,
+        tenant: &Tenant,
+        transaction: &dyn Transaction,
+        actor: &Actor,
+        action: Action,
+        about: About<'_>,
+        (outcome, detail): (&str, &str),
+    ) -> Result<u64, VaultError> {
         let row = rows::tenant(&tenant.id);
         let AuditHead { size, peaks } = tenant.record(transaction, Table::AuditHeads, &row)?.unwrap_or_default();
         let mut edge = Edge { size, peaks };
@@ -89,7 +104,7 @@ impl Vault {
             actor: actor.0.clone(),
             action,
             subject,
-            outcome: DONE.to_owned(),
+            outcome: outcome.to_owned(),
             detail: detail.to_owned(),
         };
         let text = leaf.to_text();

@@ -43,7 +43,7 @@ pub struct AuditKey {
 pub struct Trail {
     /// Their newest leaf.
     pub leaf: u64,
-    /// Their last interaction: the enrollment, or a claim.
+    /// Their last interaction: the enrollment, a claim, or an entry with their second factor.
     pub seen_at: Timestamp,
 }
 

@@ -10,6 +10,7 @@
 
 pub mod audit;
 mod early;
+pub mod second_factor;
 pub mod v1;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -66,6 +67,12 @@ pub enum Kind {
     Trail = 44,
     /// [`audit::ErasureProof`]
     ErasureProof = 45,
+    /// [`second_factor::SecondFactor`]
+    SecondFactor = 60,
+    /// [`second_factor::FactorTries`]
+    FactorTries = 61,
+    /// [`second_factor::AnsweredChallenge`]
+    AnsweredChallenge = 62,
 }
 
 /// What a record belongs to; a record opens nowhere else.

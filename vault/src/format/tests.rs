@@ -5,6 +5,7 @@ use volar_core::shard::Shard;
 use volar_core::template::Position;
 
 use super::audit::*;
+use super::second_factor::{AnsweredChallenge, FactorTries, SecondFactor};
 use super::v1::*;
 use super::*;
 
@@ -82,6 +83,12 @@ fn records_of_version_1_are_written_and_read_as_ever() {
     check(&AuditKey { seed: SecretBytes::new([4; 32]) }, &mut wrong);
     check(&Trail { leaf: 300, seen_at: at }, &mut wrong);
     check(&ErasureProof { leaf: 301, salt: [7; 32] }, &mut wrong);
+    let kind = volar_core::second_factor::Kind::Code;
+    let hash = SecretBytes::new([9; 32]);
+    check(&SecondFactor { kind, set_at: at, costs: (7_168, 5, 1), salt: [8; 16], hash }, &mut wrong);
+    check(&FactorTries { failures: 3, at }, &mut wrong);
+    let idempotency = IdempotencyId::from_bytes([3; 16]);
+    check(&AnsweredChallenge { idempotency, matched: Some(subject()) }, &mut wrong);
     assert!(wrong.is_empty(), "these lines differ from golden/v1.txt:\n{}", wrong.join("\n"));
 }
 

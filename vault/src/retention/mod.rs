@@ -1,5 +1,6 @@
 //! Retention: whoever the law of their site says must go is erased, as by any other erasure, and the audit log says
-//! under which rule. Somebody's last interaction is their enrollment or their last claim.
+//! under which rule. Somebody's last interaction is their enrollment, their last claim, or their last entry with a second
+//! factor.
 
 mod rules;
 

@@ -41,6 +41,20 @@ impl EnrollmentService for Enrollment {
         Ok(Response::new(convert::standing(standing)))
     }
 
+    async fn set_second_factor(
+        &self,
+        request: Request<wire::SetSecondFactorRequest>,
+    ) -> Result<Response<wire::SetSecondFactorResponse>, Status> {
+        let peer = Peer::of(&request)?;
+        let request = request.into_inner();
+        let set = blocking(&self.0, move |vault| {
+            let (call, enrollment, kind, digits) = convert::set_second_factor(request)?;
+            vault.set_second_factor(&peer, &call, enrollment, kind, &digits)
+        });
+        let state = convert::state(set.await.map_err(fault)?).into();
+        Ok(Response::new(wire::SetSecondFactorResponse { state }))
+    }
+
     async fn bind_payment(
         &self,
         request: Request<wire::BindPaymentRequest>,

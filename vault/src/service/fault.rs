@@ -1,6 +1,7 @@
 //! How the vault's errors look on the wire.
 
 use tonic::Code;
+use volar_core::challenge::ChallengeError;
 use volar_core::ticket::TicketError;
 use volar_service::fault::Fault;
 
@@ -25,6 +26,13 @@ pub fn fault(error: VaultError) -> Fault {
         E::EnrollmentUnknown => (Code::NotFound, "ENROLLMENT_UNKNOWN"),
         E::EnrollmentFinished => (Code::FailedPrecondition, "ENROLLMENT_FINISHED"),
         E::PaymentAlreadyBound => (Code::AlreadyExists, "PAYMENT_ALREADY_BOUND"),
+        E::SecondFactorAlreadySet => (Code::AlreadyExists, "SECOND_FACTOR_ALREADY_SET"),
+        E::Challenge(ChallengeError::Malformed) => (Code::InvalidArgument, "CHALLENGE_MALFORMED"),
+        E::Challenge(ChallengeError::Forged | ChallengeError::KeyUnknown { .. }) => {
+            (Code::PermissionDenied, "CHALLENGE_FORGED")
+        }
+        E::Challenge(ChallengeError::Expired) => (Code::FailedPrecondition, "CHALLENGE_EXPIRED"),
+        E::ChallengeAnswered => (Code::AlreadyExists, "CHALLENGE_ANSWERED"),
         E::CardNumberRefused { .. } => (Code::InvalidArgument, "CARD_NUMBER_REFUSED"),
         E::SubjectUnknown => (Code::NotFound, "SUBJECT_UNKNOWN"),
         E::SubjectErased => (Code::FailedPrecondition, "SUBJECT_ERASED"),

@@ -7,6 +7,7 @@ mod fault;
 mod feed;
 mod protection;
 mod seal;
+mod second_factor;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use volar_proto::v1::admin_service_server::AdminServiceServer;
 use volar_proto::v1::checkout_service_server::CheckoutServiceServer;
 use volar_proto::v1::enrollment_service_server::EnrollmentServiceServer;
 use volar_proto::v1::protection_service_server::ProtectionServiceServer;
+use volar_proto::v1::second_factor_service_server::SecondFactorServiceServer;
 use volar_proto::v1::template_feed_server::TemplateFeedServer;
 use volar_service::access::AccessTable;
 use volar_service::identity::Role;
@@ -30,16 +32,19 @@ pub use fault::fault;
 pub use feed::Feed;
 pub use protection::Protection;
 pub use seal::{Seal, seated_routes};
+pub use second_factor::SecondFactor;
 
 /// Who may call what.
 pub const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.ProtectionService/GetProtection", &[Role::Kiosk, Role::Gate]),
     ("/volar.v1.EnrollmentService/Enroll", &[Role::Kiosk]),
     ("/volar.v1.EnrollmentService/GetEnrollment", &[Role::Kiosk]),
+    ("/volar.v1.EnrollmentService/SetSecondFactor", &[Role::Kiosk]),
     ("/volar.v1.EnrollmentService/BindPayment", &[Role::Kiosk]),
     ("/volar.v1.EnrollmentService/CancelEnrollment", &[Role::Kiosk]),
     ("/volar.v1.EnrollmentService/Withdraw", &[Role::Kiosk]),
     ("/volar.v1.CheckoutService/Claim", &[Role::Checkout]),
+    ("/volar.v1.SecondFactorService/CheckSecondFactor", &[Role::Matcher]),
     ("/volar.v1.TemplateFeed/Follow", &[Role::Matcher]),
     ("/volar.v1.TemplateFeed/ReportVerdict", &[Role::Matcher]),
     ("/volar.v1.TemplateFeed/Acknowledge", &[Role::Matcher]),
@@ -75,15 +80,17 @@ pub fn routes(vault: &Arc<Vault>, shutdown: &CancellationToken) -> Routes {
     Routes::new(limited!(ProtectionServiceServer::new(Protection(vault.clone()))))
         .add_service(limited!(EnrollmentServiceServer::new(Enrollment(vault.clone()))))
         .add_service(limited!(CheckoutServiceServer::new(Checkout(vault.clone()))))
+        .add_service(SecondFactorServiceServer::new(SecondFactor(vault.clone())))
         .add_service(limited!(TemplateFeedServer::new(Feed { vault: vault.clone(), shutdown })))
         .add_service(limited!(AdminServiceServer::new(Admin(vault.clone()))))
 }
 
 /// Health names of the services.
-pub const NAMES: [&str; 5] = [
+pub const NAMES: [&str; 6] = [
     "volar.v1.ProtectionService",
     "volar.v1.EnrollmentService",
     "volar.v1.CheckoutService",
+    "volar.v1.SecondFactorService",
     "volar.v1.TemplateFeed",
     "volar.v1.AdminService",
 ];

@@ -64,11 +64,17 @@ pub enum Table {
     Trails,
     /// Which leaves prove erasures, by tenant and subject.
     ErasureProofs,
+    /// Second factors, by tenant and subject.
+    SecondFactors,
+    /// Failed second factors in a row, by tenant and subject, and by tenant, site, reader and lane.
+    FactorTries,
+    /// Second-factor challenges that were answered, by tenant and challenge.
+    AnsweredChallenges,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Meta,
         Self::Galleries,
         Self::Heads,
@@ -92,6 +98,9 @@ impl Table {
         Self::AuditNodes,
         Self::Trails,
         Self::ErasureProofs,
+        Self::SecondFactors,
+        Self::FactorTries,
+        Self::AnsweredChallenges,
     ];
 }
 

@@ -87,6 +87,7 @@ impl Vault {
             closing: Default::default(),
             backups: None,
             restored_at,
+            factor_hasher: Default::default(),
         };
         vault.finish_leaving()?;
         vault.open_tenants()?;

@@ -10,6 +10,7 @@ mod damage;
 mod early;
 mod erasing;
 mod erasing_killed;
+mod factors;
 mod feeding;
 mod flows;
 mod hsm;

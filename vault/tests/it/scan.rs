@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use volar_core::second_factor::Kind;
 use volar_core::secret::Key;
 use volar_core::shard::Shard;
 use volar_vault::enrollment::Enroll;
@@ -9,12 +10,17 @@ use volar_vault::erasure::Erase;
 
 use crate::world::{World, kiosk, matcher, members, operator, payment};
 
+/// A second factor, long enough to be nowhere by chance.
+const CODE: &str = "80745129";
+
 #[tokio::test]
 async fn no_file_holds_anything_plain() {
     let world = World::new();
     let vault = world.open();
     let request = world.request(true);
     let enrollment = vault.enroll(&kiosk(), &world.call(0), &request).expect("enrolled");
+    let digits = crate::factors::digits(CODE);
+    vault.set_second_factor(&kiosk(), &world.call(1), enrollment, Kind::Code, &digits).expect("chosen");
     vault.bind_payment(&kiosk(), &world.call(0), enrollment, &payment()).expect("bound");
     vault.settle().expect("durable");
     let key = vault.protection(&"acme".parse().expect("a slug"), &members()).expect("known").key;
@@ -40,6 +46,7 @@ pub(crate) fn plain_parts(request: &Enroll, key: &Key) -> Vec<(&'static str, Vec
         ("label", payment().label.clone().into_bytes()),
         ("gallery key", key.expose()[..12].to_vec()),
         ("consent", b"touch-screen".to_vec()),
+        ("second factor", CODE.as_bytes().to_vec()),
     ];
     for palm in &request.palms {
         let embeddings = palm.references.iter().map(|reference| &reference.embedding).chain([&palm.probe.embedding]);

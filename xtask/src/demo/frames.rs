@@ -166,7 +166,7 @@ fn enroll(kiosk: &Kiosk, palm: &PalmName, files: &[String], bar: &ProgressBar) -
         return Ok((0, "not captured".to_owned()));
     }
     let state = kiosk.watch_until(|state| Ok(!matches!(state.screen.as_str(), "capture" | "enrolling")))?;
-    let visit = Visit { hands: &[palm.hand], account: Some(&palm.person) };
+    let visit = Visit { hands: &[palm.hand], account: Some(&palm.person), code: None };
     Ok((captured, kiosk.finish(state, visit.account)?))
 }
 

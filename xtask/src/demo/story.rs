@@ -22,6 +22,8 @@ struct Person {
     account: String,
     /// Who it is to the simulator.
     seed: u64,
+    /// What they chose for when their palm is not sure enough.
+    code: Option<&'static str>,
 }
 
 impl Person {
@@ -40,6 +42,7 @@ pub fn tell(deployment: &mut Deployment, token: bool) -> anyhow::Result<Report> 
     let earlier = deployment.operator().last_sequence()?;
     let cast = ["anna", "ben", "chloe", "dora", "stranger"];
     let [anna, ben, chloe, dora, stranger] = cast.map(|name| person(name, earlier));
+    let anna = Person { code: Some("8074"), ..anna };
     let mut story = Teller { deployment, report: Report::begin(), failures_in_row: 0 };
 
     if token {
@@ -66,7 +69,7 @@ pub fn tell(deployment: &mut Deployment, token: bool) -> anyhow::Result<Report> 
     story.enrolls(&other_name, "ben, once more under another account,", "in-review")?;
     let second = story.newcomer(&before)?;
     story.is_in_review(&second)?;
-    story.is_decided_same(&second)?;
+    story.is_decided(&second, "the same person", "--same-person", "erased")?;
     let ticket = story.walks_in(&ben, "left", 2, "admitted")?;
     story.pays(&ben, ticket.as_deref())?;
 
@@ -78,6 +81,16 @@ pub fn tell(deployment: &mut Deployment, token: bool) -> anyhow::Result<Report> 
         story.keys_are_renewed()?;
     }
     let ticket = story.walks_in(&anna, "right", 2, "admitted")?;
+    story.pays(&anna, ticket.as_deref())?;
+
+    // Twins, to this simulator: one palm, so that every capture of it is unsure.
+    let twin = Person { account: format!("{}-twin", anna.account), code: Some("51293"), ..person("anna", earlier) };
+    let before = story.subjects()?;
+    story.enrolls(&twin, "anna's twin, with a code,", "in-review")?;
+    let second = story.newcomer(&before)?;
+    story.is_decided(&second, "another person", "--different-person", "active")?;
+    story.types(&anna, 3, "9631", "rejected")?;
+    let ticket = story.types(&anna, 4, "8074", "admitted")?;
     story.pays(&anna, ticket.as_deref())?;
     Ok(story.report)
 }
@@ -92,7 +105,7 @@ fn person(name: &'static str, earlier: u64) -> Person {
     };
     // A feed that has grown by nothing has enrolled nobody, so no seed is used twice.
     let account = if earlier == 0 { name.to_owned() } else { format!("{name}-{earlier}") };
-    Person { name, account, seed: 1_000 + 10 * earlier + number }
+    Person { name, account, seed: 1_000 + 10 * earlier + number, code: None }
 }
 
 struct Teller<'a> {
@@ -104,7 +117,7 @@ struct Teller<'a> {
 impl Teller<'_> {
     fn enrolls(&mut self, who: &Person, called: &str, expected: &str) -> anyhow::Result<()> {
         let kiosk = self.deployment.kiosk()?;
-        let visit = Visit { hands: &BOTH, account: Some(&who.account) };
+        let visit = Visit { hands: &BOTH, account: Some(&who.account), code: who.code };
         let step = format!("{called} enrols both palms");
         self.report.step(step, expected, || Ok((kiosk.enroll(&visit, |hand| who.hand(hand, 0))?, ())))?;
         Ok(())
@@ -186,13 +199,25 @@ impl Teller<'_> {
         Ok(())
     }
 
-    fn is_decided_same(&mut self, subject: &str) -> anyhow::Result<()> {
+    fn is_decided(&mut self, subject: &str, what: &str, flag: &str, expected: &str) -> anyhow::Result<()> {
         let operator = self.deployment.operator();
-        self.report.step("the reviewer decides: the same person", "erased", || {
-            let decided = operator.run(&["review", "decide", subject, "--same-person"])?;
+        self.report.step(format!("the reviewer decides: {what}"), expected, || {
+            let decided = operator.run(&["review", "decide", subject, flag])?;
             Ok((decided["state"].as_str().unwrap_or_default().to_owned(), ()))
         })?;
         Ok(())
+    }
+
+    fn types(&mut self, who: &Person, sample: u64, digits: &str, expected: &str) -> anyhow::Result<Option<String>> {
+        let gate = self.deployment.gate()?;
+        let whose = if who.code == Some(digits) { "their" } else { "a wrong" };
+        let step = format!("{} walks in, is not told from the twin, and types {whose} code", who.name);
+        let passage = self.report.step(step, expected, || {
+            let (scene, empty) = (who.hand("left", sample), json!({"show": "empty"}));
+            let passage = gate.walk_in_and_type(&scene, &empty, digits, PATIENCE)?;
+            Ok((passage.decision.clone(), passage))
+        })?;
+        Ok(passage.unwrap_or_default().ticket)
     }
 
     fn is_erased_by_operator(&mut self, name: &str, subject: &str) -> anyhow::Result<()> {

@@ -35,3 +35,16 @@ fn the_persons_own_other_hand_in_mid_capture_costs_nothing() {
     visit.views(VIEWS - 1, Position::Left);
     assert_eq!(visit.screen(), "enrolling");
 }
+
+#[test]
+fn the_wrong_hand_has_its_own_words() {
+    let mut visit = Visit::at_capture(&[Position::Left]);
+    visit.view(Position::Right);
+    assert_eq!((visit.advice(), visit.taken()), (Some("wrong-hand"), 0));
+    assert_eq!(visit.frame(Presence::Present, None, None), Next::Rearm);
+    assert_eq!(visit.advice(), Some("wrong-hand"), "it stays until the hand leaves");
+    visit.frame(Presence::Left, Some(Guidance::ShowHand), None);
+    assert_eq!(visit.advice(), Some("show-hand"));
+    visit.view(Position::Left);
+    assert_eq!((visit.advice(), visit.taken()), (None, 1));
+}

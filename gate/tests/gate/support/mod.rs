@@ -36,6 +36,8 @@ pub(crate) struct Setting {
     pub(crate) hook: HookConfig,
     /// Whether the matcher's health is asked.
     pub(crate) monitored: bool,
+    /// Whether somebody can type.
+    pub(crate) keypad: bool,
 }
 
 impl Default for Setting {
@@ -46,6 +48,7 @@ impl Default for Setting {
             on_admit: OnAdmitConfig::default(),
             hook: HookConfig::default(),
             monitored: false,
+            keypad: true,
         }
     }
 }
@@ -103,6 +106,7 @@ impl Gate {
             when_unreachable,
             device: "gate-1".parse().expect("a slug"),
             gallery,
+            keypad: setting.keypad,
         };
         if setting.monitored {
             tokio::spawn(link::monitor(servers.matcher_channel(), link, stop.clone()));

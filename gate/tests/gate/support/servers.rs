@@ -15,18 +15,25 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use volar_proto::v1::identification_service_server::{IdentificationService, IdentificationServiceServer};
 use volar_proto::v1::protection_service_server::{ProtectionService, ProtectionServiceServer};
-use volar_proto::v1::{Decision, GetProtectionRequest, GetProtectionResponse, IdentifyRequest, IdentifyResponse};
+use volar_proto::v1::{
+    Decision, GetProtectionRequest, GetProtectionResponse, IdentifyRequest, IdentifyResponse,
+    VerifySecondFactorRequest, VerifySecondFactorResponse,
+};
 use volar_service::fault::Fault;
 
 pub(crate) const MODEL: &str = "palm-lines-2";
 /// The sealed ticket of every admission: `AQIDBA` in base64url.
 pub(crate) const TICKET: [u8; 4] = [1, 2, 3, 4];
+/// The sealed challenge of every unsure palm.
+pub(crate) const CHALLENGE: [u8; 3] = [7, 8, 9];
 
 /// What the matcher answers.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     Admit,
     Decide(Decision, &'static str, u64),
+    /// STEP_UP, with a challenge that can be answered for so many milliseconds.
+    Challenge(u64),
     Fail(Code, &'static str),
     /// After a while.
     Late(Duration, Box<Reply>),
@@ -36,6 +43,7 @@ pub(crate) enum Reply {
 struct Script {
     replies: VecDeque<Reply>,
     asked: Vec<IdentifyRequest>,
+    verified: Vec<VerifySecondFactorRequest>,
     /// The gallery's generation, as vault and matcher know it.
     generation: u32,
     key_fetches: usize,
@@ -113,6 +121,11 @@ impl Servers {
         self.shared.script().asked.clone()
     }
 
+    /// Every challenge that came back.
+    pub(crate) fn verified(&self) -> Vec<VerifySecondFactorRequest> {
+        self.shared.script().verified.clone()
+    }
+
     pub(crate) fn key_fetches(&self) -> usize {
         self.shared.script().key_fetches
     }
@@ -172,7 +185,39 @@ impl IdentificationService for Shared {
             Reply::Decide(decision, reason, retry_after_ms) => {
                 Ok(Response::new(decided(decision, reason, retry_after_ms)))
             }
+            Reply::Challenge(challenge_time_ms) => {
+                let challenge = CHALLENGE.to_vec();
+                let unsure = decided(Decision::StepUp, "CLOSE_SECOND", 0);
+                Ok(Response::new(IdentifyResponse { challenge, challenge_time_ms, ..unsure }))
+            }
             Reply::Fail(code, reason) => Err(Fault::new(code, reason, "as the test wants it").into()),
+        }
+    }
+
+    async fn verify_second_factor(
+        &self,
+        request: Request<VerifySecondFactorRequest>,
+    ) -> Result<Response<VerifySecondFactorResponse>, Status> {
+        let reply = {
+            let mut script = self.script();
+            script.verified.push(request.into_inner());
+            script.replies.pop_front().unwrap_or(Reply::Admit)
+        };
+        match reply {
+            Reply::Decide(decision, reason, retry_after_ms) => Ok(Response::new(VerifySecondFactorResponse {
+                decision: decision.into(),
+                reason: reason.to_owned(),
+                retry_after_ms,
+                ..Default::default()
+            })),
+            Reply::Fail(code, reason) => Err(Fault::new(code, reason, "as the test wants it").into()),
+            _ => Ok(Response::new(VerifySecondFactorResponse {
+                decision: Decision::Admitted.into(),
+                reason: "SECOND_FACTOR".to_owned(),
+                ticket: TICKET.to_vec(),
+                ticket_id: "3f2b8c1e-5d0a-4f6b-9c7d-2e1f0a9b8c7d".to_owned(),
+                ..Default::default()
+            })),
         }
     }
 }
