@@ -6,6 +6,7 @@ mod auditing;
 mod bad_input;
 mod conformance;
 mod damage;
+mod disk;
 mod early;
 mod erasing;
 mod erasing_killed;
