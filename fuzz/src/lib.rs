@@ -60,7 +60,8 @@ pub fn named(name: &str) -> Option<&'static Target> {
 pub fn kept(folder: &str, target: &Target) -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder).join(target.name);
     // A target that never failed has no folder there.
-    let mut files: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     files.sort();
     files
 }

@@ -75,6 +75,7 @@ fn kiosk(config: &Config, shutdown: &CancellationToken) -> Arc<Kiosk> {
 
 /// A server that is away.
 fn nowhere() -> Channel {
-    let away = tower::service_fn(|_: Uri| async { Err::<TokioIo<tokio::io::DuplexStream>, _>(io::Error::other("away")) });
+    let away =
+        tower::service_fn(|_: Uri| async { Err::<TokioIo<tokio::io::DuplexStream>, _>(io::Error::other("away")) });
     Endpoint::from_static("http://away").connect_with_connector_lazy(away)
 }

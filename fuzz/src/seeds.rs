@@ -99,11 +99,7 @@ fn probe() -> v1::Probe {
 }
 
 fn palm() -> v1::EnrolledPalm {
-    v1::EnrolledPalm {
-        position: v1::PalmPosition::Left.into(),
-        references: vec![reference()],
-        probe: Some(probe()),
-    }
+    v1::EnrolledPalm { position: v1::PalmPosition::Left.into(), references: vec![reference()], probe: Some(probe()) }
 }
 
 fn consent() -> v1::Consent {
@@ -128,45 +124,69 @@ fn payment() -> v1::PaymentReference {
 fn to_vault() -> Vec<Seed> {
     let suspected = v1::SuspectedDuplicate { of_subject_id: vec![7; 16], score: 4.5 };
     vec![
-        message("enroll", 0, &v1::EnrollRequest {
-            idempotency_id: text(ID),
-            gallery: text("members"),
-            generation: 1,
-            consent: Some(consent()),
-            palms: vec![palm()],
-            payment_follows: true,
-            model: text("palm-lines-2"),
-        }),
-        message("bind-payment", 1, &v1::BindPaymentRequest {
-            idempotency_id: text(ID),
-            enrollment_id: text(ID),
-            payment: Some(payment()),
-        }),
-        message("verdict", 2, &v1::ReportVerdictRequest {
-            idempotency_id: text(ID),
-            gallery: text("members"),
-            sequence: 8,
-            shard: Some(v1::Shard { index: 1, count: 3 }),
-            verdict: Some(v1::report_verdict_request::Verdict::SuspectedDuplicate(suspected)),
-        }),
-        message("follow", 3, &v1::FollowRequest {
-            gallery: text("members"),
-            from_sequence: 1,
-            shard: Some(v1::Shard { index: 0, count: 2 }),
-            keys_only: false,
-        }),
-        message("review", 4, &v1::DecideReviewRequest {
-            subject_id: text(ID),
-            decision: v1::decide_review_request::Decision::SamePerson.into(),
-            ..Default::default()
-        }),
-        message("list", 5, &v1::ListSubjectsRequest {
-            gallery: text("members"),
-            state: v1::EnrollmentState::Pending.into(),
-            page_token: text("00ff"),
-            ..Default::default()
-        }),
-        message("withdraw", 6, &v1::WithdrawRequest { idempotency_id: text(ID), ticket: vec![1; 60], ..Default::default() }),
+        message(
+            "enroll",
+            0,
+            &v1::EnrollRequest {
+                idempotency_id: text(ID),
+                gallery: text("members"),
+                generation: 1,
+                consent: Some(consent()),
+                palms: vec![palm()],
+                payment_follows: true,
+                model: text("palm-lines-2"),
+            },
+        ),
+        message(
+            "bind-payment",
+            1,
+            &v1::BindPaymentRequest { idempotency_id: text(ID), enrollment_id: text(ID), payment: Some(payment()) },
+        ),
+        message(
+            "verdict",
+            2,
+            &v1::ReportVerdictRequest {
+                idempotency_id: text(ID),
+                gallery: text("members"),
+                sequence: 8,
+                shard: Some(v1::Shard { index: 1, count: 3 }),
+                verdict: Some(v1::report_verdict_request::Verdict::SuspectedDuplicate(suspected)),
+            },
+        ),
+        message(
+            "follow",
+            3,
+            &v1::FollowRequest {
+                gallery: text("members"),
+                from_sequence: 1,
+                shard: Some(v1::Shard { index: 0, count: 2 }),
+                keys_only: false,
+            },
+        ),
+        message(
+            "review",
+            4,
+            &v1::DecideReviewRequest {
+                subject_id: text(ID),
+                decision: v1::decide_review_request::Decision::SamePerson.into(),
+                ..Default::default()
+            },
+        ),
+        message(
+            "list",
+            5,
+            &v1::ListSubjectsRequest {
+                gallery: text("members"),
+                state: v1::EnrollmentState::Pending.into(),
+                page_token: text("00ff"),
+                ..Default::default()
+            },
+        ),
+        message(
+            "withdraw",
+            6,
+            &v1::WithdrawRequest { idempotency_id: text(ID), ticket: vec![1; 60], ..Default::default() },
+        ),
         message("export", 7, &v1::ExportSubjectRequest { subject_id: text(ID), ..Default::default() }),
     ]
 }
@@ -180,39 +200,52 @@ fn to_matcher() -> Vec<Seed> {
     let key = v1::TicketKey { epoch: 7, key: vec![1; 32], ticket_lifetime_ms: 900_000 };
     let start = v1::FeedStart { feed_id: text(ID), generation: 1, model: text("palm-lines-2"), last_sequence: 9 };
     vec![
-        message("identify", 0, &v1::IdentifyRequest {
-            idempotency_id: text(ID),
-            gallery: text("members"),
-            lane: text("lane-1"),
-            purpose: v1::Purpose::Admission.into(),
-            probe: Some(probe()),
-            generation: 1,
-            model: text("palm-lines-2"),
-        }),
-        message("search", 1, &v1::SearchRequest {
-            gallery: text("members"),
-            probe: Some(probe()),
-            generation: 1,
-            model: text("palm-lines-2"),
-        }),
+        message(
+            "identify",
+            0,
+            &v1::IdentifyRequest {
+                idempotency_id: text(ID),
+                gallery: text("members"),
+                lane: text("lane-1"),
+                purpose: v1::Purpose::Admission.into(),
+                probe: Some(probe()),
+                generation: 1,
+                model: text("palm-lines-2"),
+            },
+        ),
+        message(
+            "search",
+            1,
+            &v1::SearchRequest {
+                gallery: text("members"),
+                probe: Some(probe()),
+                generation: 1,
+                model: text("palm-lines-2"),
+            },
+        ),
         message("feed-enrolled", 2, &item(Item::Event(event(Change::Enrolled(enrolled))))),
         message("feed-erased", 2, &item(Item::Event(event(Change::Erased(v1::SubjectErased {}))))),
         message("feed-key", 2, &item(Item::TicketKey(key))),
         message("feed-start", 2, &item(Item::Start(start))),
         message("feed-caught-up", 2, &item(Item::CaughtUp(v1::CaughtUp { last_sequence: 9 }))),
-        message("searched", 3, &v1::SearchResponse {
-            shard: Some(v1::Shard { index: 0, count: 1 }),
-            feed_id: text(ID),
-            references: 10,
-            candidates: vec![v1::Candidate { subject_id: vec![7; 16], score: 3.5 }],
-        }),
+        message(
+            "searched",
+            3,
+            &v1::SearchResponse {
+                shard: Some(v1::Shard { index: 0, count: 1 }),
+                feed_id: text(ID),
+                references: 10,
+                candidates: vec![v1::Candidate { subject_id: vec![7; 16], score: 3.5 }],
+            },
+        ),
         chosen("gallery", 4, b"members"),
     ]
 }
 
 /// The byte counts servers by three and their answers above that.
 fn to_device() -> Vec<Seed> {
-    let (gate, kiosk, operator) = (|which: usize| 3 * which, |which: usize| 3 * which + 1, |which: usize| 3 * which + 2);
+    let (gate, kiosk, operator) =
+        (|which: usize| 3 * which, |which: usize| 3 * which + 1, |which: usize| 3 * which + 2);
     let protection = v1::GetProtectionResponse { key: vec![7; 32], generation: 1, model: text("palm-lines-2") };
     let identified = v1::IdentifyResponse {
         decision: v1::Decision::Admitted.into(),
@@ -255,33 +288,42 @@ fn to_device() -> Vec<Seed> {
         message("kiosk-standing", kiosk(2), &v1::GetEnrollmentResponse { state, payment_bound: true }),
         message("kiosk-identified", kiosk(3), &identified),
         message("kiosk-receipt", kiosk(4), &v1::WithdrawResponse { receipt: Some(receipt.clone()) }),
-        message("operator-export", operator(0), &v1::ExportSubjectResponse {
-            subject: Some(subject.clone()),
-            site: text("north"),
-            consent: Some(consent()),
-            payment_provider: text("test"),
-            payment_label: text("<script>Anna"),
-            last_seen_unix_ms: AT,
-            palms: vec![v1::ExportedPalm {
-                position: v1::PalmPosition::Left.into(),
-                qualities: vec![80],
-                references: vec![reference()],
-                ..Default::default()
-            }],
-            leaves: vec![v1::ExportedLeaf { leaf: leaf(0), salt: vec![1; 32] }],
-            model: text("palm-lines-2"),
-            generation: 1,
-        }),
+        message(
+            "operator-export",
+            operator(0),
+            &v1::ExportSubjectResponse {
+                subject: Some(subject.clone()),
+                site: text("north"),
+                consent: Some(consent()),
+                payment_provider: text("test"),
+                payment_label: text("<script>Anna"),
+                last_seen_unix_ms: AT,
+                palms: vec![v1::ExportedPalm {
+                    position: v1::PalmPosition::Left.into(),
+                    qualities: vec![80],
+                    references: vec![reference()],
+                    ..Default::default()
+                }],
+                leaves: vec![v1::ExportedLeaf { leaf: leaf(0), salt: vec![1; 32] }],
+                model: text("palm-lines-2"),
+                generation: 1,
+            },
+        ),
         message("operator-receipt", operator(1), &receipt),
-        message("operator-list", operator(2), &v1::ListSubjectsResponse {
-            subjects: vec![subject],
-            next_page_token: text("00ff"),
-        }),
-        message("operator-gallery", operator(3), &v1::GalleryStatus {
-            gallery: text("members"),
-            followers: vec![v1::FollowerStatus { device: text("matcher-1"), acknowledged_sequence: 4 }],
-            ..Default::default()
-        }),
+        message(
+            "operator-list",
+            operator(2),
+            &v1::ListSubjectsResponse { subjects: vec![subject], next_page_token: text("00ff") },
+        ),
+        message(
+            "operator-gallery",
+            operator(3),
+            &v1::GalleryStatus {
+                gallery: text("members"),
+                followers: vec![v1::FollowerStatus { device: text("matcher-1"), acknowledged_sequence: 4 }],
+                ..Default::default()
+            },
+        ),
         message("operator-claim", operator(4), &v1::ClaimResponse { payment: Some(payment()), ..Default::default() }),
     ]
 }
@@ -337,7 +379,8 @@ fn head(leaves: u64) -> String {
     let mut edge = Edge::default();
     (0..leaves).for_each(|index| drop(edge.push(leaf_hash(leaf(index).as_bytes()))));
     let (size, root) = (edge.size, edge.root());
-    let head = TreeHead { tenant: "acme".parse().expect("a slug"), size, root, at: Timestamp::from_unix_milliseconds(AT) };
+    let head =
+        TreeHead { tenant: "acme".parse().expect("a slug"), size, root, at: Timestamp::from_unix_milliseconds(AT) };
     signer().sign(head).text().to_owned()
 }
 

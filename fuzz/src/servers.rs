@@ -43,7 +43,8 @@ pub(crate) fn ticket(bytes: &[u8]) {
 fn sealed_as_ticket(key: &TicketKey, plain: &[u8]) -> Vec<u8> {
     let head = [&[1], key.epoch.to_be_bytes().as_slice()].concat();
     let aad = [b"volar.v1 ticket".as_slice(), &head].concat();
-    let text = Aes256Gcm::new(key.key.expose().into()).encrypt(&Nonce::from([0; 12]), Payload { msg: plain, aad: &aad });
+    let text =
+        Aes256Gcm::new(key.key.expose().into()).encrypt(&Nonce::from([0; 12]), Payload { msg: plain, aad: &aad });
     [head, vec![0; 12], text.expect("short")].concat()
 }
 

@@ -11,7 +11,8 @@ fn seeds_are_what_the_encoders_write() {
             let name = path.file_name().expect("a file").to_string_lossy().into_owned();
             (name, std::fs::read(path).expect("readable"))
         });
-        let (kept, made): (BTreeMap<_, _>, BTreeMap<_, _>) = (kept.collect(), seeds::of(target.name).into_iter().collect());
+        let (kept, made): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            (kept.collect(), seeds::of(target.name).into_iter().collect());
         // Which JPEG encoder OpenCV has differs from machine to machine.
         let same = |name: &String| name == "jpeg" || kept.get(name) == made.get(name);
         assert!(kept.keys().eq(made.keys()) && kept.keys().all(same), "{}: run the example \"seeds\"", target.name);

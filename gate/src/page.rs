@@ -3,6 +3,8 @@
 //! - `GET /` the page; `GET /api/state` what it shows ([`State`]); `GET /api/live` a WebSocket that sends each change.
 //! - `GET /stage`, `POST /stage` what is in front of a sensor that can be told (JSON of [`Scene`]); 404 otherwise.
 
+use std::sync::Arc;
+
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{DefaultBodyLimit, State as Shared};
 use axum::http::{StatusCode, header};
@@ -10,9 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use volar_palm::sensor::{Scene, Stage};
 
+use crate::parameters::LIVE_CONNECTIONS_MAX;
 use crate::screen::{Display, State};
 
 /// A scene is a few numbers, or a list of files.
@@ -22,6 +25,7 @@ const SCENE_BYTES_MAX: usize = 256 * 1024;
 struct Page {
     display: Display,
     stage: Option<Stage>,
+    live: Arc<Semaphore>,
 }
 
 /// The page's routes. `stage` is that of a sensor which can be told what is in front of it.
@@ -35,7 +39,7 @@ pub fn router(display: Display, stage: Option<Stage>) -> Router {
         .route("/api/state", get(state))
         .route("/api/live", get(live))
         .route("/stage", get(scene).post(set_scene).layer(DefaultBodyLimit::max(SCENE_BYTES_MAX)))
-        .with_state(Page { display, stage })
+        .with_state(Page { display, stage, live: Arc::new(Semaphore::new(LIVE_CONNECTIONS_MAX)) })
 }
 
 async fn file(kind: &'static str, text: &'static str) -> Response {
@@ -47,8 +51,15 @@ async fn state(Shared(page): Shared<Page>) -> Json<State> {
 }
 
 async fn live(Shared(page): Shared<Page>, upgrade: WebSocketUpgrade) -> Response {
+    let Ok(place) = page.live.try_acquire_owned() else {
+        let message = format!("{LIVE_CONNECTIONS_MAX} screens look on already");
+        return error(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SCREENS", &message);
+    };
     let changes = page.display.subscribe();
-    upgrade.on_upgrade(move |socket| send_changes(socket, changes))
+    upgrade.on_upgrade(move |socket| async move {
+        send_changes(socket, changes).await;
+        drop(place);
+    })
 }
 
 /// Sends the state now and at each change, until the page goes away.

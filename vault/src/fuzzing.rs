@@ -73,8 +73,25 @@ macro_rules! records {
     };
 }
 records!(
-    Gallery, Head, Subject, Palm, PendingProbes, Payment, Enrollment, Tombstone, Placement, Idempotency, Claim, Event,
-    Follower, AuditHead, AuditLeaf, AuditNode, AuditKey, Trail, ErasureProof
+    Gallery,
+    Head,
+    Subject,
+    Palm,
+    PendingProbes,
+    Payment,
+    Enrollment,
+    Tombstone,
+    Placement,
+    Idempotency,
+    Claim,
+    Event,
+    Follower,
+    AuditHead,
+    AuditLeaf,
+    AuditNode,
+    AuditKey,
+    Trail,
+    ErasureProof
 );
 
 /// A record, of each kind in turn as `which` counts up: its plain form, and the same bytes as sealed ones.

@@ -89,7 +89,8 @@ fn sound(world: &World, said: &str, context: &str) {
     let lines = |word: &'static str| {
         said.lines().filter_map(move |line| line.strip_prefix(word)?.strip_prefix(' ')).collect::<Vec<_>>()
     };
-    let enrollment = |words: &str| -> EnrollmentId { words.rsplit(' ').next().and_then(|id| id.parse().ok()).expect("an id") };
+    let enrollment =
+        |words: &str| -> EnrollmentId { words.rsplit(' ').next().and_then(|id| id.parse().ok()).expect("an id") };
     let gone: Vec<_> = lines("erased").into_iter().map(enrollment).collect();
     let leaving: Vec<_> = lines("erase").into_iter().map(enrollment).collect();
     for enrolled in lines("enrolled").into_iter().map(enrollment) {
@@ -129,7 +130,8 @@ fn repeated(world: &World, vault: &Vault, said: &str, context: &str) {
 /// The feed is gapless, and there are as many keys and probes as people.
 fn whole(world: &World, vault: &Vault, context: &str) {
     let head = vault.status(&operator()).expect("readable")[0].head;
-    let (items, _) = vault.events(&matcher(), &members(), Shard::WHOLE, 1, usize::MAX).expect("every event is readable");
+    let (items, _) =
+        vault.events(&matcher(), &members(), Shard::WHOLE, 1, usize::MAX).expect("every event is readable");
     assert_eq!(items.len() as u64, head.last_sequence, "{context}");
     for (item, sequence) in items.iter().zip(1..) {
         assert_eq!(item.sequence, sequence, "{context}");
@@ -151,7 +153,11 @@ fn calls_of_a_run() -> u64 {
         let world = World::new();
         let child = visits(&world, None);
         let said = String::from_utf8(child.stdout).expect("text");
-        assert!(child.status.success() && !said.contains("refused"), "{said}{}", String::from_utf8_lossy(&child.stderr));
+        assert!(
+            child.status.success() && !said.contains("refused"),
+            "{said}{}",
+            String::from_utf8_lossy(&child.stderr)
+        );
         sound(&world, &said, "without a fault");
         let count = std::fs::read_to_string(world.path("count")).expect("counted");
         let count: u64 = count.trim().parse().expect("a number");

@@ -4,6 +4,7 @@
 
 mod auditing;
 mod bad_input;
+mod clock;
 mod conformance;
 mod damage;
 mod disk;
