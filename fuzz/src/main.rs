@@ -1,6 +1,7 @@
 //! A target under libFuzzer: `cargo xtask fuzz` builds and runs it.
 
 #![no_main]
+#![allow(unsafe_code, reason = "libFuzzer calls in by names that the macro exports")]
 
 use std::sync::OnceLock;
 

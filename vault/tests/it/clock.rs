@@ -9,6 +9,7 @@ use volar_core::ticket::{Purpose, TicketError};
 use volar_vault::erasure::Erase;
 use volar_vault::error::VaultError;
 use volar_vault::format::v1::State;
+use volar_vault::vault::{Call, Vault};
 
 use crate::world::{World, checkout, kiosk, matcher, members, operator, payment};
 
@@ -23,7 +24,7 @@ fn jump(world: &World, seconds: i64) {
     world.clock.set(Timestamp::from_unix_milliseconds(if seconds < 0 { now - by } else { now + by }));
 }
 
-fn housekeeping(vault: &volar_vault::vault::Vault) -> usize {
+fn housekeeping(vault: &Vault) -> usize {
     vault.forget_old().expect("swept");
     vault.run_retention_for_all().expect("run");
     vault.sweep().expect("swept")
@@ -59,7 +60,7 @@ fn a_ticket_is_claimed_once_on_both_sides_of_a_jump() {
             let subject = world.member(&vault);
             let ticket = world.sealed(&vault, subject, Purpose::Admission);
             let call = world.call(0);
-            let claim = |call| vault.claim(&checkout(), call, &ticket).map(drop);
+            let claim = |call: &Call| vault.claim(&checkout(), call, &ticket).map(drop);
             if before {
                 claim(&call).expect("good");
             }

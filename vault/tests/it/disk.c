@@ -4,7 +4,9 @@
 //   full  a write is half done, then refused: ENOSPC
 //   io    writes and synchronizations fail: EIO
 //   sync  synchronizations fail, writes do not: EIO
-//   torn  the first write is half done, and the process dies: a power cut in the middle of a sector's neighbours
+//   torn  the first write is half done, and the process dies, as in a power cut
+//
+// Half of a write ends where a sector of 512 bytes does: disks write those whole or not at all.
 //
 // At the end the count is written to DISK_COUNT.
 
@@ -55,8 +57,16 @@ static int fate(int fd, enum kind kind) {
     return 0;
 }
 
-static void after_half(void) {
+// How much of a write at `place` is half of it.
+static size_t half(off64_t place, size_t count) {
+    off64_t end = (place + (off64_t)(count / 2)) / 512 * 512;
+    return end > place ? (size_t)(end - place) : 0;
+}
+
+static ssize_t after_half(ssize_t done) {
     if (!strcmp(getenv("DISK_HOW"), "torn")) { kill(getpid(), SIGKILL); pause(); }
+    if (done <= 0) { errno = ENOSPC; return -1; }
+    return done;
 }
 
 #define REAL(name) static __typeof__(name) *real; if (!real) real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
@@ -65,7 +75,11 @@ ssize_t write(int fd, const void *bytes, size_t count) {
     REAL(write);
     switch (fate(fd, WRITE)) {
     case 0: return real(fd, bytes, count);
-    case 1: { ssize_t done = real(fd, bytes, (count + 1) / 2); after_half(); return done; }
+    case 1: {
+        off64_t place = lseek64(fd, 0, SEEK_CUR);
+        size_t part = half(place < 0 ? 0 : place, count);
+        return after_half(part ? real(fd, bytes, part) : 0);
+    }
     default: return -1;
     }
 }
@@ -74,7 +88,10 @@ static ssize_t at(const char *name, int fd, const void *bytes, size_t count, off
     ssize_t (*real)(int, const void *, size_t, off64_t) = dlsym(RTLD_NEXT, name);
     switch (fate(fd, WRITE)) {
     case 0: return real(fd, bytes, count, place);
-    case 1: { ssize_t done = real(fd, bytes, (count + 1) / 2, place); after_half(); return done; }
+    case 1: {
+        size_t part = half(place, count);
+        return after_half(part ? real(fd, bytes, part, place) : 0);
+    }
     default: return -1;
     }
 }
