@@ -9,6 +9,8 @@
 pub mod client;
 pub mod config;
 mod convert;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kiosk;
 pub mod matcher_client;
 pub mod notice;

@@ -535,3 +535,32 @@ async fn a_second_factor_may_be_left_out() {
     stand.until("the form", |state| !state["payment"]["display"].is_null());
     assert!(stand.servers.books().factors.is_empty());
 }
+
+/// Opens a live connection; its answer's status.
+async fn look_on(url: &str) -> (tokio::net::TcpStream, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let host = url.trim_start_matches("http://");
+    let mut connection = tokio::net::TcpStream::connect(host).await.expect("it listens");
+    let upgrade = format!(
+        "GET /api/live HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    connection.write_all(upgrade.as_bytes()).await.expect("sent");
+    let mut status = [0; 12];
+    connection.read_exact(&mut status).await.expect("answered");
+    (connection, String::from_utf8_lossy(&status[9..]).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn bodies_are_short_and_only_so_many_screens_look_on() {
+    let stand = Stand::new().await;
+    let (status, _) = stand.ask("POST", "/api/session", Some(json!({"language": "x".repeat(64 * 1024)})));
+    assert_eq!(status, 413);
+    let mut screens = Vec::new();
+    for _ in 0..8 {
+        let (screen, status) = look_on(&stand.url).await;
+        assert_eq!(status, "101");
+        screens.push(screen);
+    }
+    assert_eq!(look_on(&stand.url).await.1, "429");
+}

@@ -9,6 +9,8 @@ pub mod config;
 mod convert;
 pub mod event;
 pub mod eye;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identify;
 pub mod keypad;
 pub mod link;

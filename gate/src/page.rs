@@ -4,6 +4,8 @@
 //! - `POST /api/keypad` what was typed while digits are asked for: `{"digits": "…"}` or `{"cancel": true}`.
 //! - `GET /stage`, `POST /stage` what is in front of a sensor that can be told (JSON of [`Scene`]); 404 otherwise.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::JsonRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{DefaultBodyLimit, State as Shared};
@@ -13,12 +15,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use volar_core::second_factor::Digits;
 use volar_palm::sensor::{Scene, Stage};
 use zeroize::Zeroizing;
 
 use crate::keypad::Typed;
+use crate::parameters::LIVE_CONNECTIONS_MAX;
 use crate::screen::{Display, State};
 
 /// A scene is a few numbers, or a list of files.
@@ -31,6 +34,7 @@ const KEYPAD_BYTES_MAX: usize = 256;
 struct Page {
     display: Display,
     stage: Option<Stage>,
+    live: Arc<Semaphore>,
 }
 
 /// The page's routes. `stage` is that of a sensor which can be told what is in front of it.
@@ -46,7 +50,7 @@ pub fn router(display: Display, stage: Option<Stage>) -> Router {
         .route("/api/live", get(live))
         .route("/api/keypad", post(keypad).layer(DefaultBodyLimit::max(KEYPAD_BYTES_MAX)))
         .route("/stage", get(scene).post(set_scene).layer(DefaultBodyLimit::max(SCENE_BYTES_MAX)))
-        .with_state(Page { display, stage })
+        .with_state(Page { display, stage, live: Arc::new(Semaphore::new(LIVE_CONNECTIONS_MAX)) })
 }
 
 async fn file(kind: &'static str, text: &'static str) -> Response {
@@ -58,8 +62,15 @@ async fn state(Shared(page): Shared<Page>) -> Json<State> {
 }
 
 async fn live(Shared(page): Shared<Page>, upgrade: WebSocketUpgrade) -> Response {
+    let Ok(place) = page.live.try_acquire_owned() else {
+        let message = format!("{LIVE_CONNECTIONS_MAX} screens look on already");
+        return error(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SCREENS", &message);
+    };
     let changes = page.display.subscribe();
-    upgrade.on_upgrade(move |socket| send_changes(socket, changes))
+    upgrade.on_upgrade(move |socket| async move {
+        send_changes(socket, changes).await;
+        drop(place);
+    })
 }
 
 /// Sends the state now and at each change, until the page goes away.

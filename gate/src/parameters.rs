@@ -52,3 +52,6 @@ pub(crate) const BROKEN_FRAMES: u32 = 3;
 pub(crate) const LINES_QUEUED: usize = 1_024;
 /// Pause before the hook is tried again.
 pub(crate) const HOOK_PAUSE: Duration = Duration::from_millis(250);
+
+/// Screens that look on at once: the gate's own, and a few of whoever looks after it.
+pub(crate) const LIVE_CONNECTIONS_MAX: usize = 8;

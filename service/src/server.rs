@@ -49,6 +49,9 @@ pub enum ServeError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// No call would ever be answered.
+    #[error("server.calls_per_connection_max is 0, so that no call would be answered; it must be at least 1")]
+    NoCalls,
     /// The transport failed.
     #[error("the server stopped: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -67,6 +70,9 @@ impl Server {
     /// Takes the address and reads the certificates.
     pub async fn bind(config: &ServerConfig, tls: &TlsConfig, access: AccessTable) -> Result<Self, ServeError> {
         let failed = |error| ServeError::Listen { address: config.listen, error };
+        if config.calls_per_connection_max == 0 {
+            return Err(ServeError::NoCalls);
+        }
         let builder = tonic::transport::Server::builder()
             .tls_config(tls.server()?)?
             .timeout(CALL_TIME_MAX)

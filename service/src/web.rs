@@ -66,13 +66,18 @@ impl Web {
 
     /// Answers until `shutdown`. Requests still open then, live pictures above all, are dropped.
     pub async fn serve(self, router: Router, shutdown: CancellationToken) -> Result<(), WebError> {
-        let router = router.layer(middleware::from_fn(guard));
+        let router = guarded(router);
         tracing::info!(address = %self.address, "page at http://{}/", self.address);
         tokio::select! {
             ended = axum::serve(self.listener, router) => ended.map_err(WebError::Stopped),
             () = shutdown.cancelled() => Ok(()),
         }
     }
+}
+
+/// A router that answers this device's own browser alone, and says what browsers may do with the answers.
+pub fn guarded(router: Router) -> Router {
+    router.layer(middleware::from_fn(guard))
 }
 
 async fn guard(request: Request, next: Next) -> Response {

@@ -1,10 +1,13 @@
 //! A server takes calls only from peers that its authority vouches for, and only those its table allows.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
 };
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::HealthCheckRequest;
@@ -122,4 +125,29 @@ async fn generic_clients_find_the_contract_and_the_reasons_of_refusals() {
     }
     shutdown.cancel();
     serving.await.expect("the task ends").expect("an orderly end");
+}
+
+/// Whoever connects and says nothing holds a connection for ten seconds and no longer. (Time passes at once here.)
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_end_is_cut() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let own = Authority::new(folder.path()).issue("vault", Some("spiffe://volar/acme/north/vault/vault-1"), FAR);
+    let (url, _shutdown, _serving) = served(&own).await;
+    let address = url.trim_start_matches("https://").to_owned();
+    let mut silent = TcpStream::connect(&address).await.expect("it listens");
+    let began = tokio::time::Instant::now();
+    let read = silent.read(&mut [0; 16]);
+    let read = tokio::time::timeout(Duration::from_secs(60), read).await.expect("the server hangs up");
+    assert!(matches!(read, Ok(0) | Err(_)), "the server says something: {read:?}");
+    assert!(began.elapsed() >= Duration::from_secs(9), "cut after {:?}", began.elapsed());
+}
+
+/// A setting with which every call would wait for ever is refused.
+#[tokio::test]
+async fn a_server_answers_at_least_one_call_at_a_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let own = Authority::new(folder.path()).issue("vault", Some("spiffe://volar/acme/north/vault/vault-1"), FAR);
+    let config = ServerConfig { listen: "127.0.0.1:0".parse().expect("an address"), calls_per_connection_max: 0 };
+    let refused = Server::bind(&config, &own, AccessTable::new(&[])).await.map(drop);
+    assert!(matches!(refused, Err(ServeError::NoCalls)), "{refused:?}");
 }

@@ -22,7 +22,7 @@ use crate::format::v1::{self, Answer, Change, Consent, Payment, State};
 use crate::parameters::{CONSENT_AHEAD_MAX, ENROLLMENT_WAIT_MAX, PALMS_MAX, TEXT_BYTES_MAX};
 use crate::payment;
 use crate::rows::{self, Method};
-use crate::store::{Rows, StoreError, Table, Transaction};
+use crate::store::{Rows, Table, Transaction};
 use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, blocking, probes_name};
 
 /// A person to enrol.
@@ -73,20 +73,25 @@ impl Vault {
         let written = self
             .store
             .put_blob(&probes_name(key.subject), &sealed)
-            .map_err(VaultError::from)
-            .and_then(|()| self.write_enrollment(tenant, peer, call, request, &key, slot.0));
+            .map_err(|error| (VaultError::from(error), false))
+            .and_then(|()| {
+                self.write_enrollment(tenant, peer, call, request, &key, slot.0).map_err(|error| {
+                    let kept = matches!(&error, VaultError::Store(error) if error.may_have_written());
+                    (error, kept)
+                })
+            });
         drop(enrolling);
 
         let (enrollment, sequence) = match written {
             Ok((enrollment, Some(sequence))) => (enrollment, sequence),
             // The store may refer to this key, or may not: a repeat of the call tells, or the next start.
-            Err(error @ VaultError::Store(StoreError::OutcomeUnknown { .. })) => return Err(error),
+            Err((error, true)) => return Err(error),
             // The same call came twice at once, or the store refused: nothing refers to this key.
             unused => {
                 self.key_table.destroy(slot)?;
                 self.key_table.release(slot);
                 self.store.remove_blob(&probes_name(key.subject))?;
-                return unused.map(|(enrollment, _)| enrollment);
+                return unused.map(|(enrollment, _)| enrollment).map_err(|(error, _)| error);
             }
         };
         gallery.wake(sequence);

@@ -21,6 +21,8 @@ pub mod export;
 pub mod feed;
 pub mod followers;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod group_sync;
 pub mod keys;
 mod lifetime;

@@ -14,6 +14,8 @@ pub mod connection;
 mod convert;
 mod export_page;
 pub mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys_command;
 mod moment;
 pub mod report;

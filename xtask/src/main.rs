@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use xtask::{bench, demo, guard, signals, test};
+use xtask::{bench, demo, fuzz, guard, signals, soak, test};
 
 /// Set-up included: each command first installs what it needs (Debian and Ubuntu) and builds what it runs.
 #[derive(Parser)]
@@ -15,12 +15,19 @@ enum Command {
     Test(test::Arguments),
     /// Measure the times that people wait for, and compare them with what Volar aims at.
     Bench(bench::Arguments),
+    /// Try everything that comes from outside under libFuzzer, for inputs that break a rule.
+    Fuzz(fuzz::Arguments),
+    /// Run a test of the test command for longer.
+    Soak(soak::Arguments),
     /// Run a program that is killed when whoever started it dies.
     #[command(hide = true)]
     Guard(guard::Arguments),
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::between_cargo_and_rustc() {
+        return code;
+    }
     let command = Command::parse();
     let run = || {
         signals::watch()?;
@@ -28,6 +35,8 @@ fn main() -> ExitCode {
             Command::Demo(arguments) => demo::run(&arguments),
             Command::Test(arguments) => test::run(&arguments),
             Command::Bench(arguments) => bench::run(&arguments),
+            Command::Fuzz(arguments) => fuzz::run(&arguments),
+            Command::Soak(arguments) => soak::run(&arguments),
             Command::Guard(arguments) => guard::run(&arguments),
         }
     };

@@ -31,6 +31,11 @@ pub fn build() -> anyhow::Result<()> {
 
 /// Runs cargo in the workspace, its output to this process's own.
 pub fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    cargo_with(arguments, &[])
+}
+
+/// The same with these variables set.
+pub fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = binaries().parent().expect("a profile's folder lies in the target folder");
     let mut command = Command::new(cargo);
@@ -41,6 +46,7 @@ pub fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
         .args(arguments)
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .status()
         .context("cannot run cargo")?;

@@ -154,3 +154,37 @@ async fn the_keypad_takes_digits_while_they_are_asked_for_and_repeats_none() {
     assert!(typed.try_recv().is_err(), "another screen closes it");
     assert_eq!(refused(type_in(json!({ "digits": "8074" })).await), not_asked);
 }
+
+/// Opens a live connection; its answer's status.
+async fn look_on(url: &str) -> (tokio::net::TcpStream, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let host = url.trim_start_matches("http://");
+    let mut connection = tokio::net::TcpStream::connect(host).await.expect("it listens");
+    let upgrade = format!(
+        "GET /api/live HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    connection.write_all(upgrade.as_bytes()).await.expect("sent");
+    let mut status = [0; 12];
+    connection.read_exact(&mut status).await.expect("answered");
+    (connection, String::from_utf8_lossy(&status[9..]).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_screens_look_on_and_one_that_leaves_makes_room() {
+    let page = page(false).await;
+    let mut screens = Vec::new();
+    for _ in 0..8 {
+        let (screen, status) = look_on(&page.url).await;
+        assert_eq!(status, "101");
+        screens.push(screen);
+    }
+    assert_eq!(look_on(&page.url).await.1, "429");
+    screens.pop();
+    let room = async {
+        while look_on(&page.url).await.1 != "101" {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), room).await.expect("a place is given back");
+}

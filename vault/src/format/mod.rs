@@ -215,7 +215,7 @@ pub(crate) fn decrypt(key: &Key, nonce: [u8; NONCE], aad: &[u8], text: &[u8]) ->
 }
 
 /// Each part with its length before it, so that no two different bindings give the same bytes.
-fn associated_data(version: u8, kind: Kind, binding: &Binding<'_>) -> Vec<u8> {
+pub(crate) fn associated_data(version: u8, kind: Kind, binding: &Binding<'_>) -> Vec<u8> {
     let subject = binding.subject.map(|subject| *subject.as_bytes());
     let parts = [
         b"volar.v1 record".as_slice(),

@@ -192,7 +192,11 @@ impl KeyTable {
     /// Writes a wrapped key to a free slot; durable when this returns.
     pub(crate) fn store(&self, subject: SubjectId, wrapped: &WrappedKey) -> Result<Slot, KeyTableError> {
         let number = self.take_free()?;
-        self.overwrite(number, &write_slot(number, subject, wrapped))?;
+        if let Err(error) = self.overwrite(number, &write_slot(number, subject, wrapped)) {
+            // Nobody refers to it, and whoever is given it next writes all of it: a full disk uses no slots up.
+            self.space().free.insert(number);
+            return Err(error);
+        }
         Ok(Slot(number))
     }
 

@@ -288,3 +288,11 @@ pub enum StoreError {
         path: PathBuf,
     },
 }
+
+impl StoreError {
+    /// Whether a transaction that ended so may be durable all the same, now or after the next start: the engine had it
+    /// when the disk or the server failed. Otherwise nothing of it was written.
+    pub fn may_have_written(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown { .. } | Self::SyncFailed { .. } | Self::Io { .. } | Self::Damaged { .. })
+    }
+}

@@ -7,19 +7,47 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use volar_core::id::EnrollmentId;
+use volar_core::randomness::Randomness;
 use volar_core::shard::Shard;
+use volar_service::system::SystemRandomness;
 use volar_vault::feed::News;
 use volar_vault::format::v1::State;
 
 use crate::world::{World, WorldOver, kiosk, matcher, members, operator};
 
 const KILLS: usize = 10;
+/// Kills that one store goes through: everything in it is looked at after each.
+const KILLS_OF_A_STORE: usize = 50;
 
 #[test]
 fn no_acknowledged_enrollment_is_lost_and_nobody_is_half_enrolled() {
+    in_turns(kills(KILLS), no_acknowledged_enrollment_is_lost_in);
+}
+
+/// How many times to kill: `cargo xtask soak kills` asks for more than the tests do.
+pub(crate) fn kills(otherwise: usize) -> usize {
+    // A test is an edge.
+    #[allow(clippy::disallowed_methods)]
+    let asked = std::env::var("VOLAR_KILLS");
+    asked.map_or(otherwise, |text| text.parse().expect("VOLAR_KILLS is a number"))
+}
+
+/// Spreads kills over as many stores as they take, and says how it goes.
+pub(crate) fn in_turns(kills: usize, turn: impl Fn(usize)) {
+    let (mut left, started) = (kills, std::time::Instant::now());
+    while left > 0 {
+        let now = left.min(KILLS_OF_A_STORE);
+        turn(now);
+        left -= now;
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{} of {kills} kills, {:.2} s each", kills - left, seconds / (kills - left) as f64);
+    }
+}
+
+fn no_acknowledged_enrollment_is_lost_in(kills: usize) {
     let world = World::new();
     let mut acknowledged: BTreeSet<EnrollmentId> = BTreeSet::new();
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         acknowledged.extend(enroll_until_killed(&world));
         let vault = world.open();
         for enrollment in &acknowledged {
@@ -47,7 +75,7 @@ fn no_acknowledged_enrollment_is_lost_and_nobody_is_half_enrolled() {
         let blobs = std::fs::read_dir(world.path("store/blobs")).expect("readable").count();
         assert_eq!(blobs as u64, head.pending, "probes without a person");
     }
-    assert!(acknowledged.len() > KILLS, "the load enrolled nobody");
+    assert!(acknowledged.len() > kills, "the load enrolled nobody");
 }
 
 fn enroll_until_killed(world: &World) -> Vec<EnrollmentId> {
@@ -73,7 +101,8 @@ pub(crate) fn lines_until_killed<E>(world: &WorldOver<E>, name: &str, arguments:
     // Once the first is acknowledged, the kill falls into the work.
     let mut first = [0; 1];
     lines.read_exact(&mut first).expect("an acknowledgement");
-    let [random]: [u8; 1] = world.randomness.bytes();
+    let randomness: &dyn Randomness = &SystemRandomness;
+    let [random]: [u8; 1] = randomness.bytes();
     let rest = std::thread::spawn(move || {
         let mut text = String::from(char::from(first[0]));
         // The pipe ends when the child does.

@@ -5,8 +5,10 @@
 mod auditing;
 mod backing_up;
 mod bad_input;
+mod clock;
 mod conformance;
 mod damage;
+mod disk;
 mod early;
 mod erasing;
 mod erasing_killed;

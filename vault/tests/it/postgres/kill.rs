@@ -16,7 +16,7 @@ use volar_vault::store::{PostgresConfig, PostgresStore, Rows, Store, StoreError,
 use volar_vault::vault::Vault;
 
 use super::server::{self, Server};
-use crate::kill::acknowledged_until_killed;
+use crate::kill::{acknowledged_until_killed, in_turns, kills};
 use crate::world::{Postgres, WorldOver, kiosk, matcher, members, operator};
 
 const SERVER_KILLS: usize = 12;
@@ -53,7 +53,7 @@ fn a_store_keeps_what_it_acknowledged_whenever_the_server_is_killed() {
             });
         }
         let _stopping = Stopping(&stop);
-        kill_again_and_again(&server);
+        kill_again_and_again(&server, SERVER_KILLS);
     });
     drop(store);
     let acknowledged = acknowledged.into_inner().expect("no panic");
@@ -71,43 +71,47 @@ fn a_store_keeps_what_it_acknowledged_whenever_the_server_is_killed() {
 /// Kiosks that repeat a call until it is answered, as real ones do.
 #[test]
 fn everybody_is_enrolled_once_whenever_the_server_is_killed() {
-    let server = Server::start(&[]);
-    let world = WorldOver::over(Postgres(PostgresConfig::at(server.database())));
-    let vault = world.open();
-    let (stop, acknowledged) = (AtomicBool::new(false), Mutex::new(BTreeSet::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..WRITERS {
-            scope.spawn(|| {
-                while !stop.load(Ordering::SeqCst) {
-                    let (call, request) = (world.call(0), world.request(true));
-                    let enrollment = answered(|| vault.enroll(&kiosk(), &call, &request));
-                    assert!(acknowledged.lock().expect("no panic").insert(enrollment));
-                }
-            });
-        }
-        let _stopping = Stopping(&stop);
-        kill_again_and_again(&server);
+    in_turns(kills(SERVER_KILLS), |kills| {
+        let server = Server::start(&[]);
+        let world = WorldOver::over(Postgres(PostgresConfig::at(server.database())));
+        let vault = world.open();
+        let (stop, acknowledged) = (AtomicBool::new(false), Mutex::new(BTreeSet::new()));
+        std::thread::scope(|scope| {
+            for _ in 0..WRITERS {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::SeqCst) {
+                        let (call, request) = (world.call(0), world.request(true));
+                        let enrollment = answered(|| vault.enroll(&kiosk(), &call, &request));
+                        assert!(acknowledged.lock().expect("no panic").insert(enrollment));
+                    }
+                });
+            }
+            let _stopping = Stopping(&stop);
+            kill_again_and_again(&server, kills);
+        });
+        let acknowledged = acknowledged.into_inner().expect("no panic");
+        whole(&vault, &acknowledged, true);
+        drop(vault);
+        // And after a start of the vault, which looks for keys and probes without a person.
+        let vault = world.open();
+        whole(&vault, &acknowledged, true);
+        alike(&world, &vault);
     });
-    let acknowledged = acknowledged.into_inner().expect("no panic");
-    whole(&vault, &acknowledged, true);
-    drop(vault);
-    // And after a start of the vault, which looks for keys and probes without a person.
-    let vault = world.open();
-    whole(&vault, &acknowledged, true);
-    alike(&world, &vault);
 }
 
 #[test]
 fn no_acknowledged_enrollment_is_lost_when_the_vault_is_killed() {
-    let world = WorldOver::<Postgres>::new();
-    let mut acknowledged = BTreeSet::new();
-    for _ in 0..VAULT_KILLS {
-        acknowledged.extend(enroll_until_killed(&world));
-        let vault = world.open();
-        whole(&vault, &acknowledged, false);
-        alike(&world, &vault);
-    }
-    assert!(acknowledged.len() > VAULT_KILLS, "the load enrolled nobody");
+    in_turns(kills(VAULT_KILLS), |kills| {
+        let world = WorldOver::<Postgres>::new();
+        let mut acknowledged = BTreeSet::new();
+        for _ in 0..kills {
+            acknowledged.extend(enroll_until_killed(&world));
+            let vault = world.open();
+            whole(&vault, &acknowledged, false);
+            alike(&world, &vault);
+        }
+        assert!(acknowledged.len() > kills, "the load enrolled nobody");
+    });
 }
 
 /// The lock is the connection's: cut, the vault connects and locks again by itself.
@@ -156,8 +160,8 @@ impl Drop for Stopping<'_> {
 }
 
 /// Half of the kills end every process at once, half as the server itself ends when one of them crashes.
-fn kill_again_and_again(server: &Server) {
-    for kill in 0..SERVER_KILLS {
+fn kill_again_and_again(server: &Server, kills: usize) {
+    for kill in 0..kills {
         std::thread::sleep(Duration::from_millis(100 + 37 * (kill as u64 % 7)));
         if kill % 2 == 0 {
             server.kill()
