@@ -54,7 +54,7 @@ struct Shared {
     admissions: AtomicU64,
     /// What the gate was told instead, and when.
     not_admitted: Mutex<Vec<String>>,
-    slowest: Mutex<Duration>,
+    slowest_ms: AtomicU64,
 }
 
 struct Acknowledged {
@@ -186,7 +186,7 @@ impl Failover {
             acknowledged: self.acknowledged(),
             refusals: self.refusals(),
             admissions: self.shared.admissions.load(Ordering::SeqCst),
-            slowest_admission: *self.shared.slowest.lock().unwrap_or_else(PoisonError::into_inner),
+            slowest_admission: Duration::from_millis(self.shared.slowest_ms.load(Ordering::SeqCst)),
         }
     }
 
@@ -268,9 +268,8 @@ async fn visit(clients: Clients, palms: Arc<Palms>, shared: Arc<Shared>) {
             }
             Err(status) => Some(reason(&status)),
         };
-        let mut slowest = shared.slowest.lock().unwrap_or_else(PoisonError::into_inner);
-        *slowest = slowest.max(start.elapsed());
-        drop(slowest);
+        let waited = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        shared.slowest_ms.fetch_max(waited, Ordering::SeqCst);
         match said {
             None => drop(shared.admissions.fetch_add(1, Ordering::SeqCst)),
             Some(said) => shared.not_admitted.lock().unwrap_or_else(PoisonError::into_inner).push(said),
