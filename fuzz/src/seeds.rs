@@ -254,6 +254,8 @@ fn to_device() -> Vec<Seed> {
         ticket_id: text(ID),
         decided_at_unix_ms: AT,
         retry_after_ms: 1_500,
+        challenge: vec![1; 120],
+        challenge_time_ms: 60_000,
     };
     let receipt = v1::ErasureReceipt {
         receipt_id: text(ID),
@@ -307,6 +309,7 @@ fn to_device() -> Vec<Seed> {
                 leaves: vec![v1::ExportedLeaf { leaf: leaf(0), salt: vec![1; 32] }],
                 model: text("palm-lines-2"),
                 generation: 1,
+                second_factor: v1::SecondFactorKind::Code.into(),
             },
         ),
         message("operator-receipt", operator(1), &receipt),
