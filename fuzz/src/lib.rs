@@ -37,7 +37,7 @@ const fn target(name: &'static str, what: &'static str, run: fn(&[u8]), tries: u
 pub static TARGETS: [Target; 14] = [
     target("record", "records of every kind, plain and sealed", servers::record, 20_000),
     target("key-file", "key file, key table and tenant keys", files::key_file, 2_000),
-    target("ticket", "admission tickets", servers::ticket, 20_000),
+    target("ticket", "admission tickets and second-factor challenges", servers::ticket, 20_000),
     target("to-vault", "messages to the vault", servers::to_vault, 20_000),
     target("to-matcher", "messages to matcher and router, the feed among them", servers::to_matcher, 20_000),
     target("to-device", "answers to gate, kiosk and volarctl", device::answer, 20_000),

@@ -2,6 +2,7 @@
 
 use prost::Message;
 use volar_core::audit::{Action, Edge, Leaf, TreeHead, leaf_hash};
+use volar_core::challenge::Challenge;
 use volar_core::clock::Timestamp;
 use volar_core::id::{SubjectId, TicketId};
 use volar_core::randomness::{Randomness, SeededRandomness};
@@ -23,7 +24,7 @@ pub fn of(name: &str) -> Vec<Seed> {
             records.map(|(name, which, plain)| chosen(&name.to_lowercase(), which, &plain)).collect()
         }
         "key-file" => key_files(),
-        "ticket" => vec![("ticket".to_owned(), postcard::to_stdvec(&ticket()).expect("plain data always encodes"))],
+        "ticket" => vec![plain("ticket", &ticket()), plain("challenge", &challenge())],
         "to-vault" => to_vault(),
         "to-matcher" => to_matcher(),
         "to-device" => to_device(),
@@ -72,6 +73,24 @@ fn ticket() -> Ticket {
         decided_at: Timestamp::from_unix_milliseconds(1_000),
         expires_at: Timestamp::from_unix_milliseconds(2_000),
     }
+}
+
+fn challenge() -> Challenge {
+    Challenge {
+        id: TicketId::from_bytes([3; 16]),
+        tenant: "acme".parse().expect("a slug"),
+        gallery: "members".parse().expect("a slug"),
+        best: SubjectId::from_bytes([7; 16]),
+        second: Some(SubjectId::from_bytes([8; 16])),
+        site: "north".parse().expect("a slug"),
+        device: "gate-1".parse().expect("a slug"),
+        lane: "lane-1".parse().expect("a slug"),
+        expires_at: Timestamp::from_unix_milliseconds(2_000),
+    }
+}
+
+fn plain<T: serde::Serialize>(name: &str, value: &T) -> Seed {
+    (name.to_owned(), postcard::to_stdvec(value).expect("plain data always encodes"))
 }
 
 fn key_files() -> Vec<Seed> {
@@ -187,7 +206,28 @@ fn to_vault() -> Vec<Seed> {
             6,
             &v1::WithdrawRequest { idempotency_id: text(ID), ticket: vec![1; 60], ..Default::default() },
         ),
-        message("export", 7, &v1::ExportSubjectRequest { subject_id: text(ID), ..Default::default() }),
+        message(
+            "set-second-factor",
+            7,
+            &v1::SetSecondFactorRequest {
+                idempotency_id: text(ID),
+                enrollment_id: text(ID),
+                second_factor: Some(v1::SecondFactor {
+                    kind: v1::SecondFactorKind::Code.into(),
+                    digits: text("80745129"),
+                }),
+            },
+        ),
+        message(
+            "check-second-factor",
+            8,
+            &v1::CheckSecondFactorRequest {
+                idempotency_id: text(ID),
+                challenge: vec![1; 120],
+                digits: text("80745129"),
+            },
+        ),
+        message("export", 9, &v1::ExportSubjectRequest { subject_id: text(ID), ..Default::default() }),
     ]
 }
 
@@ -238,7 +278,12 @@ fn to_matcher() -> Vec<Seed> {
                 candidates: vec![v1::Candidate { subject_id: vec![7; 16], score: 3.5 }],
             },
         ),
-        chosen("gallery", 4, b"members"),
+        message(
+            "second-factor",
+            4,
+            &v1::VerifySecondFactorRequest { idempotency_id: text(ID), challenge: vec![1; 120], digits: text("8074") },
+        ),
+        chosen("gallery", 5, b"members"),
     ]
 }
 

@@ -3,6 +3,7 @@
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use prost::Message;
+use volar_core::challenge::{CANDIDATES_MAX, Challenge, ChallengeError};
 use volar_core::clock::Timestamp;
 use volar_core::randomness::SeededRandomness;
 use volar_core::secret::Key;
@@ -24,13 +25,14 @@ pub(crate) fn to_vault(bytes: &[u8]) {
     volar_vault::fuzzing::message(which, bytes);
 }
 
-/// As a ticket that somebody made up, then as the plain text of one that is sealed.
+/// As a ticket or a challenge that somebody made up, then as the plain text of one that is sealed.
 pub(crate) fn ticket(bytes: &[u8]) {
     let key = TicketKey { epoch: 7, key: Key::new([1; 32]) };
+    challenge(bytes, &key);
     let now = Timestamp::from_unix_milliseconds(1_500);
     let open = |sealed: &[u8]| Ticket::open(sealed, now, |_| Some(key.clone()));
     assert!(open(bytes).is_err(), "made without the key");
-    match open(&sealed_as_ticket(&key, bytes)) {
+    match open(&sealed_as("volar.v1 ticket", &key, bytes)) {
         Ok(ticket) => {
             assert!(now < ticket.expires_at);
             let again = ticket.seal(&key, &SeededRandomness::new(1));
@@ -40,9 +42,23 @@ pub(crate) fn ticket(bytes: &[u8]) {
     }
 }
 
-fn sealed_as_ticket(key: &TicketKey, plain: &[u8]) -> Vec<u8> {
+fn challenge(bytes: &[u8], key: &TicketKey) {
+    let now = Timestamp::from_unix_milliseconds(1_500);
+    let open = |sealed: &[u8]| Challenge::open(sealed, now, |_| Some(key.clone()));
+    assert!(open(bytes).is_err(), "made without the key");
+    match open(&sealed_as("volar.v1 second-factor challenge", key, bytes)) {
+        Ok(challenge) => {
+            assert!(now < challenge.expires_at && challenge.candidates().count() <= CANDIDATES_MAX);
+            let again = challenge.seal(key, &SeededRandomness::new(1));
+            assert_eq!(open(&again), Ok(challenge));
+        }
+        Err(error) => assert_ne!(error, ChallengeError::Forged, "sealed under the key"),
+    }
+}
+
+fn sealed_as(what: &str, key: &TicketKey, plain: &[u8]) -> Vec<u8> {
     let head = [&[1], key.epoch.to_be_bytes().as_slice()].concat();
-    let aad = [b"volar.v1 ticket".as_slice(), &head].concat();
+    let aad = [what.as_bytes(), &head].concat();
     let text =
         Aes256Gcm::new(key.key.expose().into()).encrypt(&Nonce::from([0; 12]), Payload { msg: plain, aad: &aad });
     [head, vec![0; 12], text.expect("short")].concat()
@@ -50,9 +66,9 @@ fn sealed_as_ticket(key: &TicketKey, plain: &[u8]) -> Vec<u8> {
 
 pub(crate) fn to_matcher(bytes: &[u8]) {
     let (which, bytes) = split(bytes);
-    match which % 5 {
+    match which % 6 {
         0 => with(bytes, |request: v1::IdentifyRequest| {
-            drop(convert::digest(&request));
+            let _ = convert::digest(&request);
             drop(convert::call(request));
         }),
         1 => with(bytes, |mut request: v1::SearchRequest| {
@@ -68,6 +84,10 @@ pub(crate) fn to_matcher(bytes: &[u8]) {
             if let Ok(candidates) = convert::candidates(shard, response.candidates) {
                 assert!(candidates.iter().all(|found| shard.holds(found.subject) && found.score.value().is_finite()));
             }
+        }),
+        4 => with(bytes, |request: v1::VerifySecondFactorRequest| {
+            let _ = convert::factor_digest(&request);
+            drop(convert::factor_call(request));
         }),
         _ => drop(convert::gallery(&String::from_utf8_lossy(bytes))),
     }

@@ -8,6 +8,7 @@ use volar_core::secret::Key;
 use volar_proto::v1 as wire;
 
 use crate::format::audit::{AuditHead, AuditKey, AuditLeaf, AuditNode, ErasureProof, Trail};
+use crate::format::second_factor::{AnsweredChallenge, FactorTries, SecondFactor};
 use crate::format::v1::{
     Claim, Enrollment, Event, Follower, Gallery, Head, Idempotency, Palm, Payment, PendingProbes, Placement, Subject,
     Tombstone,
@@ -19,7 +20,7 @@ use crate::{convert, payment};
 const STORE: [u8; 16] = [9; 16];
 
 /// Kinds of messages that [`message`] knows.
-pub const MESSAGES: usize = 8;
+pub const MESSAGES: usize = 10;
 
 /// A message of kind `which` from a device or an operator.
 pub fn message(which: usize, bytes: &[u8]) {
@@ -53,6 +54,11 @@ pub fn message(which: usize, bytes: &[u8]) {
             let _ = request.page_token.parse::<SubjectId>();
         }),
         6 => with(bytes, |request: wire::WithdrawRequest| drop(convert::call(&request.idempotency_id, &request))),
+        7 => with(bytes, |request: wire::SetSecondFactorRequest| drop(convert::set_second_factor(request))),
+        8 => with(bytes, |request: wire::CheckSecondFactorRequest| {
+            let _ = convert::idempotency_id(&request.idempotency_id);
+            let _ = convert::digits("digits", request.digits);
+        }),
         _ => with(bytes, |request: wire::ExportSubjectRequest| drop(convert::subject_id(&request.subject_id))),
     }
 }
@@ -91,7 +97,10 @@ records!(
     AuditNode,
     AuditKey,
     Trail,
-    ErasureProof
+    ErasureProof,
+    SecondFactor,
+    FactorTries,
+    AnsweredChallenge
 );
 
 /// A record, of each kind in turn as `which` counts up: its plain form, and the same bytes as sealed ones.
