@@ -98,11 +98,11 @@ fn a_backup_more_writes_what_is_new_and_no_more_than_so_many_are_kept() {
     let vault =
         world.try_open().expect("opens").with_backups(volar_vault::backup::BackupConfig { keep: 3, ..config(&world) });
     let vault = std::sync::Arc::new(vault.expect("backups"));
-    for _ in 0..150 {
+    for _ in 0..500 {
         world.member(&vault);
     }
     let base = vault.back_up().expect("backed up");
-    assert!(base.new_bytes == base.bytes && base.bytes > 1_500_000, "{base:?}");
+    assert!(base.new_bytes == base.bytes && base.bytes > 3_000_000, "{base:?}");
     world.member(&vault);
     let more = vault.back_up().expect("backed up");
     assert!(more.bytes > base.bytes && more.new_bytes < base.bytes / 3, "{more:?} after {base:?}");
@@ -126,7 +126,7 @@ fn a_backup_more_writes_what_is_new_and_no_more_than_so_many_are_kept() {
     }
     drop(vault);
     lose(&world);
-    assert_eq!(restore_newest(&world).subjects, 151);
+    assert_eq!(restore_newest(&world).subjects, 501);
 }
 
 #[test]
