@@ -217,6 +217,7 @@ impl IdentificationService for Servers {
             ticket_id: String::new(),
             decided_at_unix_ms: 0,
             retry_after_ms: 29_500,
+            ..Default::default()
         }))
     }
 }
