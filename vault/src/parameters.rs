@@ -54,10 +54,10 @@ pub const SEAL_TIME_MAX: Duration = Duration::from_secs(20);
 pub const UNATTENDED_ERASURES_MIN: u64 = 10;
 /// See [`UNATTENDED_ERASURES_MIN`].
 pub const UNATTENDED_SHARE: u64 = 10;
-/// Argon2id's memory in KiB, passes and lanes for second factors: the last of the OWASP Password Storage Cheat Sheet's
-/// equal choices, which takes the least memory. A person waits for two of them; what keeps four digits from being guessed
-/// is the key that the hash is sealed under and the count of failures.
-pub const FACTOR_COSTS: (u32, u32, u32) = (7 * 1024, 5, 1);
+/// Argon2id's memory in KiB, passes and lanes for second factors. A person at a gate waits for two of them, some ten
+/// milliseconds each on one core. Four digits are ten thousand guesses at any cost: what keeps them is the key that the
+/// hash is sealed under, and the count of failures.
+pub const FACTOR_COSTS: (u32, u32, u32) = (8 * 1024, 1, 1);
 /// Second factors that are hashed at once.
 pub const FACTOR_HASHES_AT_ONCE: usize = 4;
 /// Second factors that may fail in a row, on a lane or of a subject (NIST SP 800-63B-4, section 3.2.2).

@@ -17,6 +17,7 @@ use crate::audit::{About, DONE, REFUSED};
 use crate::error::VaultError;
 use crate::format::second_factor::{AnsweredChallenge, FactorTries};
 use crate::format::v1::State;
+use crate::parameters::CLOCK_DIFFERENCE_MAX;
 use crate::rows;
 use crate::store::{Rows, Table, Transaction};
 use crate::vault::{SubjectKey, Tenant, Vault};
@@ -244,10 +245,13 @@ impl Vault {
     }
 
     fn open_challenge(&self, tenant: &Tenant, sealed: &[u8]) -> Result<Challenge, VaultError> {
-        let now: Timestamp = self.clock.now();
+        let now = self.clock.now();
         let accepted = self.accepted_epochs(now);
         let key_of = |epoch| accepted.contains(&epoch).then(|| tenant.keys.ticket_key(epoch));
-        let challenge = Challenge::open(sealed, now, key_of)?;
+        // A minute is less than the clocks may differ by; the matcher, whose clock set it, is the stricter.
+        let tolerance = CLOCK_DIFFERENCE_MAX.as_millis().try_into().unwrap_or(u64::MAX);
+        let tolerant = Timestamp::from_unix_milliseconds(now.unix_milliseconds().saturating_sub(tolerance));
+        let challenge = Challenge::open(sealed, tolerant, key_of)?;
         if challenge.tenant != tenant.id {
             return Err(volar_core::challenge::ChallengeError::Forged.into());
         }
