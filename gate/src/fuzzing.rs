@@ -8,7 +8,7 @@ use crate::event::Decision;
 
 /// An answer of matcher (even `which`) or vault (odd).
 pub fn answer(which: usize, bytes: &[u8]) {
-    if which % 2 == 0 {
+    if which.is_multiple_of(2) {
         let Ok(response) = v1::IdentifyResponse::decode(bytes) else { return };
         let Ok(answer) = convert::answer(response) else { return };
         assert_eq!(answer.ticket.is_some(), answer.decision == Decision::Admitted, "a ticket is an admission");

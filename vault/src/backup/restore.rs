@@ -20,6 +20,7 @@ use super::{BackupError, journal};
 use crate::audit::Actor;
 use crate::error::VaultError;
 use crate::format::audit::Trail;
+use crate::format::second_factor::SecondFactor;
 use crate::format::v1::{self, State};
 use crate::format::{self, FormatError};
 use crate::keys::{Entry, KeyId, KeyTable, Keyring, Ring};
@@ -337,7 +338,7 @@ impl Vault {
         let row = rows::subject(&tenant.id, subject);
         let (record, key) = self.living(tenant, rows, subject)?;
         let mut opened = 1;
-        let mut open = |sealed: Option<Vec<u8>>, open: &dyn Fn(&SubjectKey, &[u8]) -> Result<(), FormatError>| {
+        let mut open = |sealed: Option<Vec<u8>>, open: &Opens<'_>| {
             if let Some(sealed) = &sealed {
                 open(&key, sealed)?;
                 opened += 1;
@@ -356,6 +357,8 @@ impl Vault {
             return Err(VaultError::RecordMissing { kind: "payment" });
         }
         open(rows.read(Table::Trails, &row)?, &|key, sealed| key.open::<Trail>(tenant, &row, sealed).map(drop))?;
+        let factor = |key: &SubjectKey, sealed: &[u8]| key.open::<SecondFactor>(tenant, &row, sealed).map(drop);
+        open(rows.read(Table::SecondFactors, &row)?, &factor)?;
         if record.state == State::Pending {
             let probes = self.store.blob(&probes_name(subject))?;
             open(probes, &|key, sealed| key.open::<v1::PendingProbes>(tenant, b"", sealed).map(drop))?;
@@ -374,6 +377,9 @@ impl Vault {
         }
     }
 }
+
+/// Opens one sealed record, and says whether it opened.
+type Opens<'a> = dyn Fn(&SubjectKey, &[u8]) -> Result<(), FormatError> + 'a;
 
 fn open_palm(key: &SubjectKey, tenant: &Tenant, position: Position, sealed: &[u8]) -> Result<(), FormatError> {
     key.open::<v1::Palm>(tenant, &rows::palm_id(position), sealed).map(drop)

@@ -32,8 +32,8 @@ fn ends_early(function: &str) {
     let store = PostgresStore::open(&PostgresConfig::at(url), &SystemRandomness).expect("opens");
     standby(&server, "'absent'");
     std::thread::scope(|scope| {
-        let (sender, answered) = mpsc::channel();
-        scope.spawn(|| {
+        let ((sender, answered), store) = (mpsc::channel(), &store);
+        scope.spawn(move || {
             let ended = store.transact(&mut |transaction| {
                 transaction.put(Table::Feed, b"key", b"value")?;
                 Ok(true)
