@@ -4,7 +4,7 @@
 //!   altered seeds (`tests/targets.rs`).
 //! - `cargo xtask fuzz TARGET` runs one under libFuzzer for as long as one likes.
 //!
-//! A seed is what a real encoder writes ([`seeds`]), kept in `seeds/<target>/`. An input that failed is kept in
+//! A seed is what a real encoder writes ([`seeds`]), the same bytes every time. An input that failed is kept in
 //! `failed/<target>/` for ever.
 
 mod device;
@@ -56,9 +56,9 @@ pub fn named(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
-/// The files of `seeds/` or `failed/` for a target, in order of their names.
-pub fn kept(folder: &str, target: &Target) -> Vec<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder).join(target.name);
+/// Inputs on which a target once failed, in order of their names.
+pub fn failed(target: &Target) -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("failed").join(target.name);
     // A target that never failed has no folder there.
     let mut files: Vec<_> =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();

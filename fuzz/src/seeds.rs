@@ -1,4 +1,4 @@
-//! What real encoders write, as seeds. `cargo run --release -p volar-fuzz --example seeds` writes them to `seeds/`.
+//! What real encoders write, as seeds. The example "seeds" writes them to a folder for libFuzzer.
 
 use prost::Message;
 use volar_core::audit::{Action, Edge, Leaf, TreeHead, leaf_hash};

@@ -28,7 +28,7 @@ const INSTRUMENTS: &str = "VOLAR_INSTRUMENTS";
 /// `cargo xtask fuzz`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Which target, a folder of `fuzz/seeds`; every one in turn without it.
+    /// Which target of `fuzz/src/lib.rs`; every one in turn without it.
     target: Option<String>,
     /// How long each runs.
     #[arg(long, default_value_t = 60)]
@@ -38,6 +38,9 @@ pub struct Arguments {
 /// Builds the fuzzer and runs it; stops at the first input that breaks a rule.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     packages::install(Purpose::Run)?;
+    let corpus = root().join("fuzz/corpus");
+    let folder = corpus.to_string_lossy();
+    cargo_with(&["run", "--release", "-p", "volar-fuzz", "--example", "seeds", "--", &folder], &[])?;
     let targets = match &arguments.target {
         Some(target) => vec![target.clone()],
         None => names()?,
@@ -54,7 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn names() -> anyhow::Result<Vec<String>> {
-    let entries = std::fs::read_dir(root().join("fuzz/seeds")).context("fuzz/seeds is not there")?;
+    let entries = std::fs::read_dir(root().join("fuzz/corpus")).context("fuzz/corpus is not there")?;
     let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let mut names = names.collect::<anyhow::Result<Vec<_>>>()?;
     names.sort();
@@ -63,19 +66,17 @@ fn names() -> anyhow::Result<Vec<String>> {
 
 fn fuzz(target: &str, seconds: u64) -> anyhow::Result<()> {
     let folder = |name: &str| root().join("fuzz").join(name).join(target);
-    if !folder("seeds").is_dir() {
+    if !folder("corpus").is_dir() {
         bail!("there is no target \"{target}\"; known are: {}", names()?.join(", "));
     }
     let (found, failed) = (folder("corpus"), folder("failed"));
-    for folder in [&found, &failed] {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
+    std::fs::create_dir_all(&failed).with_context(|| format!("cannot make {}", failed.display()))?;
     println!("== {target}: {seconds} s");
     let status = Command::new(binaries().join("volar-fuzz"))
         .env("VOLAR_FUZZ_TARGET", target)
         .args([format!("-max_total_time={seconds}"), format!("-artifact_prefix={}/", failed.display())])
         .args(["-print_final_stats=1", "-timeout=20", "-rss_limit_mb=4096", "-max_len=65536", "-reload=0"])
-        .args([&found, &folder("seeds"), &failed])
+        .args([&found, &failed])
         .stdin(Stdio::null())
         .status()
         .context("cannot run the fuzzer")?;
