@@ -46,6 +46,13 @@ pub(super) enum Trouble {
     Lasting(String),
 }
 
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Passing(reason) | Self::Lasting(reason)) = self;
+        formatter.write_str(reason)
+    }
+}
+
 impl Trouble {
     pub(super) fn passes(&self) -> bool {
         matches!(self, Self::Passing(_))

@@ -8,6 +8,8 @@
 //! - Reads are by primary key on a pool of connections ([`reader`]), always of what is committed. Blobs are written there
 //!   too, before anything refers to them.
 //! - A server that restarts or fails over is waited for, for a bounded time; a commit whose answer was lost is looked up.
+//!   Of several servers the one on the highest timeline counts ([`timeline`]): a former primary is neither written to nor
+//!   read from, should it still run.
 //!
 //! Connections live on threads of the store's own, so that any thread may call it, one that runs futures included.
 
@@ -17,6 +19,7 @@ mod reader;
 mod schema;
 mod session;
 mod settings;
+mod timeline;
 mod view;
 mod writer;
 

@@ -3,8 +3,12 @@
 //! A blob is kept before anything refers to it and removed after everything has stopped to: it needs no place in a batch,
 //! and many are written beside each other where the batches' one connection would write one after another. Keeping one
 //! twice is keeping it once, so that a try whose answer was lost is simply made again.
+//!
+//! Every connection is to the primary that the writer's is to: when the writer has moved to a promoted standby, those to
+//! the former one are given up, for what they show is out of date.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -15,6 +19,7 @@ use super::ledger::Value;
 use super::schema::{self, BLOBS, TABLES};
 use super::session::wait_for_the_disk;
 use super::settings::Access;
+use super::timeline;
 use crate::store::Row;
 
 /// Keys are few and tables may be freshly made: every read is by its primary key, whatever the statistics say.
@@ -35,7 +40,7 @@ pub(super) fn waits(patience: Duration) -> ExponentialBuilder {
 pub(super) struct Reader {
     pool: Pool,
     patience: Duration,
-    statements: std::sync::Arc<[Texts]>,
+    statements: Arc<[Texts]>,
 }
 
 /// SQL of one table.
@@ -51,15 +56,23 @@ impl Reader {
     pub(super) fn new(access: &Access) -> Self {
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(access.config.clone(), access.tls.clone(), manager);
+        let (created, recycled) = (Arc::clone(&access.timeline), Arc::clone(&access.timeline));
         let pool = Pool::builder(manager)
             .max_size(access.connections)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(access.patience))
-            .post_create(Hook::async_fn(|client, _| {
+            .post_create(Hook::async_fn(move |client, _| {
+                let newest = Arc::clone(&created);
                 Box::pin(async move {
+                    let found = timeline::of(client).await.map_err(HookError::Backend)?;
+                    newest.check(found).map_err(|trouble| HookError::message(trouble.to_string()))?;
                     client.batch_execute(SETTINGS).await.map_err(HookError::Backend)?;
                     wait_for_the_disk(client).await.map_err(HookError::Backend)
                 })
+            }))
+            .pre_recycle(Hook::sync_fn(move |_, metrics| {
+                let outdated = recycled.outdates(metrics.created);
+                if outdated { Err(HookError::message("the primary has changed")) } else { Ok(()) }
             }))
             .build()
             .expect("a runtime is named for the time-outs");

@@ -1,13 +1,19 @@
 //! The one connection that writes: it holds the database's lock, and knows that what it commits stays.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, Client, Connection, Socket, Statement};
 
 use super::failure::{Failure, Trouble};
 use super::schema::{self, BLOBS};
-use super::settings::Access;
+use super::settings::{Access, PROBE_EVERY, SILENCE_MAX};
+use super::timeline;
 
 /// Of the advisory lock that one vault holds in a database: "volar" in ASCII.
 const LOCK: i64 = 0x0076_6f6c_6172;
@@ -16,6 +22,8 @@ const LOCK: i64 = 0x0076_6f6c_6172;
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) statements: Statements,
+    /// Whether the server has warned since the last question.
+    warned: Arc<AtomicBool>,
 }
 
 /// Prepared once for each connection.
@@ -53,23 +61,25 @@ impl Session {
     /// Connects, checks that a commit is durable, and takes the lock. `lost` is told when the connection ends.
     pub(super) async fn open(access: &Access, lost: Arc<Notify>) -> Result<Self, Refusal> {
         let (mut client, connection) = access.config.connect(access.tls.clone()).await?;
-        tokio::spawn(async move {
-            // Whoever uses the connection hears of its end by every call on it.
-            let _ = connection.await;
-            lost.notify_one();
-        });
+        let warned = Arc::new(AtomicBool::new(false));
+        tokio::spawn(speak(connection, Arc::clone(&warned), lost));
         keep_what_is_committed(&client).await?;
+        notice_a_lost_vault(&client).await?;
+        // Before the lock: a former primary has a lock of its own, which says nothing.
+        let timeline = timeline::of(&client).await?;
+        access.timeline.check_not_behind(timeline)?;
         let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?;
         if !row.get::<_, bool>(0) {
             return Err(Refusal::InUse);
         }
+        access.timeline.meet(timeline, Instant::now())?;
         let found = schema::version(&client).await?;
         if found > schema::VERSION {
             return Err(Refusal::Newer { found });
         }
         schema::migrate(&mut client, found).await?;
         let statements = Statements::prepare(&client).await?;
-        Ok(Self { client, statements })
+        Ok(Self { client, statements, warned })
     }
 
     /// Who writes to this database, and how far they came.
@@ -79,11 +89,63 @@ impl Session {
         Ok(Mark { owner: row.get(0), batch: u64::try_from(batch).unwrap_or_default() })
     }
 
+    /// Has batch `number` of `owner` be what the server has promised to keep, and not only what it shows. A batch whose
+    /// session was cut while it waited for the standbys is shown, though none of them may have it; a further commit is
+    /// acknowledged only when they have this one too, for it comes after it.
+    pub(super) async fn confirm(&self, owner: &[u8], number: u64) -> Result<(), Trouble> {
+        let number = i64::try_from(number).expect("batches are counted one by one");
+        let text = "UPDATE volar.writer SET owner = owner WHERE id = 1 AND owner = $1 AND batch = $2";
+        self.warned();
+        let moved = self.client.execute(text, &[&owner, &number]).await?;
+        if moved != 1 || self.warned() {
+            return Err(Trouble::Passing("it does not confirm what it committed".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether the server has warned since this was last asked. A commit that waits for standbys and is told to stop
+    /// waiting (`pg_cancel_backend`) is acknowledged with a warning, though no standby has it.
+    pub(super) fn warned(&self) -> bool {
+        self.warned.swap(false, Ordering::SeqCst)
+    }
+
     /// Makes `owner` the one who writes. Whoever wrote before cannot any more.
     pub(super) async fn take_over(&self, owner: &[u8]) -> Result<Mark, Trouble> {
         self.client.execute("UPDATE volar.writer SET owner = $1 WHERE id = 1", &[&owner]).await?;
         self.mark().await
     }
+}
+
+/// Carries a connection's messages until it ends, and notes warnings before the answers that come after them.
+async fn speak<S>(mut connection: Connection<Socket, S>, warned: Arc<AtomicBool>, lost: Arc<Notify>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // Whoever uses the connection hears of its end by every call on it.
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        match message {
+            AsyncMessage::Notice(notice) if *notice.code() == SqlState::WARNING => {
+                tracing::warn!(message = notice.message(), "the database warns");
+                warned.store(true, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+    }
+    drop(connection);
+    lost.notify_one();
+}
+
+/// A vault whose machine or network went away holds the lock until the server has noticed: not for the hours that a system
+/// takes by itself; over a socket's folder this is no question. Warnings are wanted, see [`Session::warned`].
+async fn notice_a_lost_vault(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let (silence, every) = (SILENCE_MAX.as_secs(), PROBE_EVERY.as_secs());
+    let (idle, count) = (silence / 2, silence / 2 / every);
+    let text = format!(
+        "SET tcp_keepalives_idle = {idle}; SET tcp_keepalives_interval = {every}; SET tcp_keepalives_count = {count}; \
+         SET tcp_user_timeout = {milliseconds}; SET client_min_messages = warning",
+        milliseconds = silence * 1_000
+    );
+    client.batch_execute(&text).await
 }
 
 /// Acknowledged means on the disk: the settings that promise it, for this session and the server.

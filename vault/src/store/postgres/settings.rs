@@ -2,20 +2,26 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use volar_service::config::{Resolve, resolve};
 use zeroize::Zeroizing;
 
+use super::timeline::Timeline;
+
 /// A server that does not take a connection within this time is tried again.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
-/// A connection on which nothing comes back for this long is dead.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// A connection on which nothing comes back for this long is dead: probes begin after half of it. The server is told the
+/// same of the writer's connection, which holds the lock as long as the server believes in it.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Between two probes of a silent connection.
+pub(super) const PROBE_EVERY: Duration = Duration::from_secs(2);
 
 /// `[store.postgres]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -126,6 +132,7 @@ pub(super) struct Access {
     pub(super) place: String,
     pub(super) connections: usize,
     pub(super) patience: Duration,
+    pub(super) timeline: Arc<Timeline>,
 }
 
 impl PostgresConfig {
@@ -152,11 +159,15 @@ impl PostgresConfig {
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .application_name("volar-vault")
             .connect_timeout(CONNECT_TIME_MAX)
-            .keepalives_idle(SILENCE_MAX)
-            .tcp_user_timeout(SILENCE_MAX);
+            .keepalives_idle(SILENCE_MAX / 2)
+            .keepalives_interval(PROBE_EVERY)
+            .tcp_user_timeout(SILENCE_MAX)
+            // A former primary that still takes connections is not always the first to be asked.
+            .load_balance_hosts(LoadBalanceHosts::Random);
         let tls = self.tls()?;
         let patience = Duration::from_secs(self.patience_seconds);
-        Ok(Access { config, tls, place, connections: self.connections, patience })
+        let timeline = Arc::default();
+        Ok(Access { config, tls, place, connections: self.connections, patience, timeline })
     }
 
     fn tls(&self) -> Result<MakeRustlsConnect, PostgresConfigError> {
@@ -164,7 +175,7 @@ impl PostgresConfig {
         for certificate in self.ca.as_deref().map(certificates).transpose()?.unwrap_or_default() {
             roots.add(certificate).map_err(PostgresConfigError::Tls)?;
         }
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(PostgresConfigError::Tls)?

@@ -73,16 +73,29 @@ impl Writer {
             if self.ledger.lock().closing {
                 return None;
             }
+            let away = self.session.is_none();
             tokio::select! {
                 () = self.ledger.work.notified() => {}
                 // The lock went with the connection: it is taken again before somebody else does.
                 () = self.lost.notified() => {
                     self.session.take_if(|session| session.client.is_closed());
-                    if self.session.is_none() && let Ok(session) = Session::open(&self.access, self.lost.clone()).await {
-                        self.session = Some(session);
-                    }
+                    self.reconnect().await;
                 }
+                // And reads go where the writer is: to a promoted standby before anything is written.
+                () = tokio::time::sleep(WAIT_MAX), if away => self.reconnect().await,
             }
+        }
+    }
+
+    /// Tries once to get a connection back while nothing waits to be written.
+    async fn reconnect(&mut self) {
+        if self.session.is_some() {
+            return;
+        }
+        // A server that hangs must not keep what comes to be written meanwhile waiting for longer.
+        let opened = tokio::time::timeout(self.access.patience, Session::open(&self.access, self.lost.clone())).await;
+        if let Ok(Ok(session)) = opened {
+            self.session = Some(session);
         }
     }
 
@@ -126,6 +139,7 @@ impl Writer {
                     Mark { owner, .. } if owner != self.owner => return Err(Attempt::Broken(Failure::TakenOver)),
                     // The lock was free, so whatever was sent before has ended: this is how.
                     mark if mark.batch == batch.number && *sent == Sent::Perhaps => {
+                        session.confirm(&self.owner, batch.number).await?;
                         self.session = Some(session);
                         return Ok(());
                     }
@@ -180,6 +194,7 @@ async fn send(session: &Session, owner: &[u8; 16], before: u64, batch: &Batch, s
     });
     let advance: [&(dyn ToSql + Sync); 3] = [&owner, &before, &after];
     *sent = Sent::Perhaps;
+    session.warned();
     // Polled in this order, and so sent in it.
     let (begun, advanced, written, committed) = tokio::join!(
         biased;
@@ -203,7 +218,14 @@ async fn send(session: &Session, owner: &[u8; 16], before: u64, batch: &Batch, s
             }
             Err(error.into())
         }
-        None => Ok(committed?),
+        None => {
+            committed?;
+            // Committed, and perhaps on this server only: looked up and confirmed on a new connection.
+            if session.warned() {
+                return Err(Trouble::Passing("it did not wait for its standbys".to_owned()).into());
+            }
+            Ok(())
+        }
     }
 }
 

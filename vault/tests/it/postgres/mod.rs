@@ -19,3 +19,4 @@ mod same {
 }
 mod scan;
 pub(crate) mod server;
+mod standby;
