@@ -11,5 +11,7 @@ pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod crowd;
+pub mod failover;
 pub mod palms;
+pub mod patroni;
 pub mod system;

@@ -32,6 +32,16 @@ impl System {
         Self::servers_with(Vec::new())
     }
 
+    /// Vault and matcher, the vault's records in the database that `database`, its `[store.postgres]`, names.
+    pub fn servers_on(database: String) -> Self {
+        let mut settings = Settings::new(Sensors::simulated(FRAME_RATE), Ports::Free);
+        settings.database = Some(database);
+        let mut system = Self::with(settings);
+        system.deployment.start_vault().expect("the vault starts");
+        system.deployment.start_matcher().expect("the matcher starts");
+        system
+    }
+
     /// Vault and matcher, with more lines for their configurations.
     pub fn servers_with(extra: Vec<(&'static str, String)>) -> Self {
         let mut system = Self::prepared(extra);
@@ -69,9 +79,13 @@ impl System {
 
     /// Nothing runs yet.
     pub fn prepared(extra: Vec<(&'static str, String)>) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let mut settings = Settings::new(Sensors::simulated(FRAME_RATE), Ports::Free);
         settings.extra = extra;
+        Self::with(settings)
+    }
+
+    fn with(settings: Settings) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let deployment = Deployment::prepare(folder.path(), settings).expect("certificates, keys and configurations");
         Self { deployment, folder }
     }

@@ -10,6 +10,7 @@ mod cross_role;
 mod damage;
 mod demo;
 mod erasure;
+mod failover;
 mod gate;
 mod gate_page;
 mod kiosk_page;

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the committed benchmarks of `tests/benches/` and `vault/benches/`.
 
+mod failover;
 mod identify;
 mod vault;
 
@@ -25,6 +26,9 @@ enum What {
     Identify(identify::Arguments),
     /// Enrolments, claims, the feed and erasures of the vault on sled and PostgreSQL, beside plain inserts of the same bytes.
     Vault(vault::Arguments),
+    /// Kill and cut off the servers of a PostgreSQL cluster under a running vault: what it acknowledged, and for how long it
+    /// acknowledged nothing. Takes root, for the networks.
+    Failover(failover::Arguments),
     /// Load a running matcher over mutual TLS, find the highest load that it holds, and soak it with most of that.
     Serve(ServeArguments),
 }
@@ -44,11 +48,15 @@ struct ServeArguments {
 
 /// Builds and runs a benchmark, which prints its table.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let vault = matches!(arguments.what, Some(What::Vault(_)));
-    packages::install(if vault { Purpose::Vault } else { Purpose::Run })?;
+    packages::install(match arguments.what {
+        Some(What::Vault(_)) => Purpose::Vault,
+        Some(What::Failover(_)) => Purpose::Failover,
+        _ => Purpose::Run,
+    })?;
     match &arguments.what {
         Some(What::Identify(arguments)) => identify::run(arguments)?,
         Some(What::Vault(arguments)) => vault::run(arguments)?,
+        Some(What::Failover(arguments)) => failover::run(arguments)?,
         Some(What::Serve(arguments)) => {
             build()?;
             let (palms, soak) = (arguments.palms.to_string(), arguments.soak.to_string());
@@ -84,4 +92,11 @@ fn bench_of(of: &[&str], name: &str, arguments: &[&str]) -> anyhow::Result<()> {
 /// Where a path is, whichever folder the benchmark runs in.
 fn absolute(path: &Path) -> anyhow::Result<String> {
     Ok(std::path::absolute(path)?.to_string_lossy().into_owned())
+}
+
+/// What the figures were measured on.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    line.map_or_else(|| "an unnamed processor".to_owned(), |(_, name)| name.to_owned())
 }

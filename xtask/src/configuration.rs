@@ -65,12 +65,14 @@ pub struct Settings {
     pub extra: Vec<(&'static str, String)>,
     /// Holds the vault's keys; without one, a key file does.
     pub token: Option<Token>,
+    /// The vault's `[store.postgres]`; without it the records are in files of the vault's own.
+    pub database: Option<String>,
 }
 
 impl Settings {
     /// With nothing extra.
     pub fn new(sensors: Sensors, ports: Ports) -> Self {
-        Self { sensors, ports, extra: Vec::new(), token: None }
+        Self { sensors, ports, extra: Vec::new(), token: None, database: None }
     }
 }
 
@@ -104,7 +106,12 @@ pub fn text(name: &str, settings: &Settings, addresses: &Addresses, lane: u32) -
     let body = match name {
         "vault" => {
             let keys = settings.token.as_ref().map_or_else(|| KEY_FILE.to_owned(), Token::configuration);
-            format!("{keys}\n{VAULT}\n[server]\nlisten = \"{vault}\"\n\n{}", tls("vault-1"))
+            let (engine, database) = match &settings.database {
+                Some(database) => ("engine = \"postgres\"", database.as_str()),
+                None => ("folder = \"store\"", ""),
+            };
+            let store = format!("[store]\n{engine}\n{VAULT}\n{database}");
+            format!("{keys}\n{store}\n[server]\nlisten = \"{vault}\"\n\n{}", tls("vault-1"))
         }
         "matcher" => format!(
             "vault = \"https://{vault}\"\ngalleries = [\"{GALLERY}\"]\n\n[server]\nlisten = \"{matcher}\"\n\n{}",
@@ -136,8 +143,6 @@ const KEY_FILE: &str = "[keys]\nfile = \"keys/vault.key\"\n";
 
 /// The vault's own files, and whom it serves.
 const VAULT: &str = "\
-[store]
-folder = \"store\"
 key_table = \"keys/subjects.table\"
 
 [[tenants]]

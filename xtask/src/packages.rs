@@ -47,6 +47,13 @@ const BROWSER: [Package; 4] = [
 /// For the vault's tests and benchmark, which start servers of their own.
 const DATABASE: [Package; 1] = [package("postgresql", "keeps the vault's records in its tests")];
 
+/// For the vault's database as a cluster.
+const CLUSTER: [Package; 3] = [
+    program("patroni", "patroni", "runs the tests' cluster of PostgreSQL servers"),
+    program("etcd-server", "etcd", "says which server of that cluster leads"),
+    program("iproute2", "ip", "cuts servers of that cluster off from each other"),
+];
+
 /// What is about to run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -54,6 +61,8 @@ pub enum Purpose {
     Run,
     /// The vault's benchmark.
     Vault,
+    /// The vault's database failing.
+    Failover,
     /// The demonstration with the vault's keys in a token.
     RunWithToken,
     /// The tests.
@@ -65,8 +74,9 @@ pub fn install(purpose: Purpose) -> anyhow::Result<()> {
     let wanted: Vec<&Package> = match purpose {
         Purpose::Run => BUILD.iter().collect(),
         Purpose::Vault => BUILD.iter().chain(&DATABASE).collect(),
+        Purpose::Failover => BUILD.iter().chain(&DATABASE).chain(&CLUSTER).collect(),
         Purpose::RunWithToken => BUILD.iter().chain(&TOKEN).collect(),
-        Purpose::Test => BUILD.iter().chain(&TOKEN).chain(&BROWSER).chain(&DATABASE).collect(),
+        Purpose::Test => BUILD.iter().chain(&TOKEN).chain(&BROWSER).chain(&DATABASE).chain(&CLUSTER).collect(),
     };
     if !has_program("apt-get") || !has_program("dpkg-query") {
         tell_others(&wanted);
@@ -127,7 +137,7 @@ mod tests {
 
     #[test]
     fn packages_are_named_once_and_say_why() {
-        let all = || BUILD.iter().chain(&TOKEN).chain(&BROWSER).chain(&DATABASE);
+        let all = || BUILD.iter().chain(&TOKEN).chain(&BROWSER).chain(&DATABASE).chain(&CLUSTER);
         let mut names: Vec<&str> = all().map(|package| package.name).collect();
         assert!(all().all(|package| !package.why.is_empty()));
         names.sort_unstable();

@@ -7,7 +7,7 @@ use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use serde_json::Value;
 
-use super::{absolute, bench_of};
+use super::{absolute, bench_of, processor};
 use crate::workspace::root;
 
 /// `cargo xtask bench vault`.
@@ -83,10 +83,4 @@ fn table(figures: &Value) -> Table {
         table.add_row([name.to_owned(), figures["sled"][key].to_string(), figures["postgres"][key].to_string()]);
     }
     table
-}
-
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    line.map_or_else(|| "an unnamed processor".to_owned(), |(_, name)| name.to_owned())
 }
