@@ -201,11 +201,7 @@ fn to_vault() -> Vec<Seed> {
                 ..Default::default()
             },
         ),
-        message(
-            "withdraw",
-            6,
-            &v1::WithdrawRequest { idempotency_id: text(ID), ticket: vec![1; 60], ..Default::default() },
-        ),
+        message("withdraw", 6, &v1::WithdrawRequest { idempotency_id: text(ID), ticket: vec![1; 60] }),
         message(
             "set-second-factor",
             7,

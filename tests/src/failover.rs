@@ -238,7 +238,7 @@ async fn kiosk(clients: &Clients, palms: &Palms, shared: &Shared) {
         match client.enroll(request.clone()).await {
             Ok(response) => {
                 let enrollment_id = response.into_inner().enrollment_id;
-                let request = (seed % KEPT == 0).then_some(request);
+                let request = seed.is_multiple_of(KEPT).then_some(request);
                 return shared.acknowledge(Acknowledged { enrollment_id, at: Instant::now(), request });
             }
             Err(status) => {

@@ -42,7 +42,7 @@ impl Node {
     pub(super) fn start_etcd(&self) {
         let mut command = self.command("etcd");
         command.args(&self.etcd);
-        // Ended by the guardian.
+        #[allow(clippy::zombie_processes, reason = "the guardian ends it")]
         let _ = self.spawn("etcd", command);
     }
 
