@@ -52,7 +52,7 @@ pub(crate) fn to_matcher(bytes: &[u8]) {
     let (which, bytes) = split(bytes);
     match which % 5 {
         0 => with(bytes, |request: v1::IdentifyRequest| {
-            drop(convert::digest(&request));
+            let _ = convert::digest(&request);
             drop(convert::call(request));
         }),
         1 => with(bytes, |mut request: v1::SearchRequest| {
