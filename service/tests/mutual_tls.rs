@@ -137,7 +137,8 @@ async fn a_handshake_that_does_not_end_is_cut() {
     let mut silent = TcpStream::connect(&address).await.expect("it listens");
     let began = tokio::time::Instant::now();
     let mut bytes = [0; 16];
-    let read = tokio::time::timeout(Duration::from_secs(60), silent.read(&mut bytes)).await.expect("the server hangs up");
+    let read =
+        tokio::time::timeout(Duration::from_secs(60), silent.read(&mut bytes)).await.expect("the server hangs up");
     assert!(matches!(read, Ok(0) | Err(_)), "the server says something: {read:?}");
     assert!(began.elapsed() >= Duration::from_secs(9), "cut after {:?}", began.elapsed());
 }
