@@ -8,13 +8,10 @@ use std::path::Path;
 
 use volar_core::clock::Clock;
 use volar_core::id::IdempotencyId;
-use volar_core::template::Position;
 use volar_service::identity::Peer;
 use volar_service::system::{SystemClock, SystemRandomness};
 use volar_vault::backup::BackupConfig;
 use volar_vault::config::{Config, DEFAULTS};
-use volar_vault::enrollment::Enroll;
-use volar_vault::format::v1::Consent;
 use volar_vault::server;
 use volar_vault::vault::Call;
 
@@ -42,7 +39,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             scope.spawn(|| {
                 loop {
                     let call = Call { id: IdempotencyId::random(&SystemRandomness), body_sha256: [0; 32] };
-                    let enrollment = vault.enroll(&peer, &call, &request()).expect("a sound vault enrols");
+                    let enrollment = vault
+                        .enroll(&peer, &call, &people::enrollment(&SystemRandomness, SystemClock.now(), 3, 3))
+                        .expect("a sound vault enrols");
                     say(&format!("enrolled {enrollment}\n"));
                 }
             });
@@ -57,22 +56,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// One write a line: a killed process leaves whole lines.
 fn say(line: &str) {
     std::io::stdout().write_all(line.as_bytes()).expect("somebody listens");
-}
-
-fn request() -> Enroll {
-    let palm = |position| people::palm(&SystemRandomness, position, 3, 3);
-    Enroll {
-        gallery: "members".parse().expect("a slug"),
-        generation: 1,
-        model: "palm-lines-2".parse().expect("a slug"),
-        consent: Some(Consent {
-            policy_version: "2026-11".to_owned(),
-            language: "en".to_owned(),
-            text_sha256: [1; 32],
-            given_at: SystemClock.now(),
-            method: "load".to_owned(),
-        }),
-        palms: vec![palm(Position::Left), palm(Position::Right)],
-        payment_follows: true,
-    }
 }

@@ -6,18 +6,15 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use volar_core::clock::Clock;
 use volar_core::id::IdempotencyId;
-use volar_core::template::Position;
 use volar_service::identity::Peer;
 use volar_service::system::{SystemClock, SystemRandomness};
 use volar_vault::config::{Config, DEFAULTS, Engine};
 use volar_vault::enrollment::Enroll;
-use volar_vault::format::v1::Consent;
 use volar_vault::server;
 use volar_vault::store::PostgresConfig;
 use volar_vault::vault::{Call, Vault};
@@ -47,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::thread::scope(|scope| {
         for _ in 0..writers {
             scope.spawn(|| {
-                let request = request(codes);
+                let request = people::enrollment(&SystemRandomness, SystemClock.now(), 3, codes);
                 while started.elapsed() < Duration::from_secs(seconds) {
                     enroll(&vault, &peer, &request);
                     total.fetch_add(1, Ordering::Relaxed);
@@ -70,23 +67,4 @@ fn enroll(vault: &Vault, peer: &Peer, request: &Enroll) {
     let enrollment = vault.enroll(peer, &call, request).expect("a sound vault enrols");
     // One write a line: a killed process leaves whole lines.
     std::io::stdout().write_all(format!("{enrollment}\n").as_bytes()).expect("somebody listens");
-}
-
-fn request(codes: usize) -> Enroll {
-    let randomness: Arc<dyn volar_core::randomness::Randomness> = Arc::new(SystemRandomness);
-    let palm = |position| people::palm(&*randomness, position, 3, codes);
-    Enroll {
-        gallery: "members".parse().expect("a slug"),
-        generation: 1,
-        model: "palm-lines-2".parse().expect("a slug"),
-        consent: Some(Consent {
-            policy_version: "2026-11".to_owned(),
-            language: "en".to_owned(),
-            text_sha256: [1; 32],
-            given_at: SystemClock.now(),
-            method: "load".to_owned(),
-        }),
-        palms: vec![palm(Position::Left), palm(Position::Right)],
-        payment_follows: true,
-    }
 }

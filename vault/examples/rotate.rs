@@ -15,14 +15,13 @@ use volar_core::clock::Clock;
 use volar_core::id::{EnrollmentId, GalleryId, IdempotencyId, SubjectId, TenantId, TicketId};
 use volar_core::randomness::Randomness;
 use volar_core::shard::Shard;
-use volar_core::template::Position;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
 use volar_service::system::{SystemClock, SystemRandomness};
 use volar_vault::config::{Config, DEFAULTS};
 use volar_vault::enrollment::Enroll;
 use volar_vault::erasure::Erase;
-use volar_vault::format::v1::{Consent, Payment, State};
+use volar_vault::format::v1::{Payment, State};
 use volar_vault::server;
 use volar_vault::store::StoreError;
 use volar_vault::vault::{Call, Vault};
@@ -112,21 +111,7 @@ struct Visitor {
 
 impl Visitor {
     fn new() -> Self {
-        let palm = |position| people::palm(&SystemRandomness, position, 1, 1);
-        let request = Enroll {
-            gallery: members(),
-            generation: 1,
-            model: "palm-lines-2".parse().expect("a slug"),
-            consent: Some(Consent {
-                policy_version: "2026-11".to_owned(),
-                language: "en".to_owned(),
-                text_sha256: [1; 32],
-                given_at: SystemClock.now(),
-                method: "load".to_owned(),
-            }),
-            palms: vec![palm(Position::Left), palm(Position::Right)],
-            payment_follows: true,
-        };
+        let request = people::enrollment(&SystemRandomness, SystemClock.now(), 1, 1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         Self { request, runtime }
     }

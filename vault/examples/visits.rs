@@ -10,16 +10,14 @@ use std::sync::Arc;
 use volar_core::clock::Clock;
 use volar_core::id::{EnrollmentId, IdempotencyId, SubjectId, TicketId};
 use volar_core::shard::Shard;
-use volar_core::template::Position;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
 use volar_service::system::{SystemClock, SystemRandomness};
 use volar_vault::config::{Config, DEFAULTS};
-use volar_vault::enrollment::Enroll;
 use volar_vault::erasure::Erase;
 use volar_vault::error::VaultError;
 use volar_vault::feed::News;
-use volar_vault::format::v1::{Consent, Payment};
+use volar_vault::format::v1::Payment;
 use volar_vault::server;
 use volar_vault::vault::{Call, Vault};
 
@@ -59,7 +57,7 @@ async fn visit(vault: &Arc<Vault>, number: u64, first: &mut Option<EnrollmentId>
     let (kiosk, matcher) = (peer("kiosk", "kiosk-1"), peer("matcher", "matcher-1"));
     let call = call();
     say(&format!("enroll {}", call.id));
-    let enrollment = vault.enroll(&kiosk, &call, &request())?;
+    let enrollment = vault.enroll(&kiosk, &call, &people::enrollment(&SystemRandomness, SystemClock.now(), 1, 1))?;
     say(&format!("enrolled {} {enrollment}", call.id));
     first.get_or_insert(enrollment);
     let (subject, sequence) = newest(vault)?;
@@ -121,22 +119,4 @@ fn ticket(subject: SubjectId) -> Ticket {
 fn payment() -> Payment {
     let text = |text: &str| text.to_owned();
     Payment { provider: text("test"), customer: text("c"), payment_method: text("p"), label: text("Anna") }
-}
-
-fn request() -> Enroll {
-    let palm = |position| people::palm(&SystemRandomness, position, 1, 1);
-    Enroll {
-        gallery: "members".parse().expect("a slug"),
-        generation: 1,
-        model: "palm-lines-2".parse().expect("a slug"),
-        consent: Some(Consent {
-            policy_version: "2026-11".to_owned(),
-            language: "en".to_owned(),
-            text_sha256: [1; 32],
-            given_at: SystemClock.now(),
-            method: "load".to_owned(),
-        }),
-        palms: vec![palm(Position::Left), palm(Position::Right)],
-        payment_follows: true,
-    }
 }

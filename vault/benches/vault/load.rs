@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use volar_core::clock::Clock;
 use volar_core::id::{EnrollmentId, IdempotencyId, SubjectId, TicketId};
-use volar_core::randomness::Randomness;
 use volar_core::shard::Shard;
-use volar_core::template::Position;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
 use volar_service::system::{SystemClock, SystemRandomness};
@@ -16,7 +14,7 @@ use volar_vault::config::{Config, DEFAULTS};
 use volar_vault::enrollment::Enroll;
 use volar_vault::erasure::Erase;
 use volar_vault::feed::News;
-use volar_vault::format::v1::{Consent, Payment, State};
+use volar_vault::format::v1::{Payment, State};
 use volar_vault::keys::KeyFile;
 use volar_vault::parameters::FEED_BATCH;
 use volar_vault::store::Store;
@@ -65,7 +63,9 @@ impl Load {
             randomness: Arc::new(SystemRandomness),
         };
         let vault = Arc::new(Vault::open(parts, config.settings().expect("the defaults")).expect("opens"));
-        let requests = (0..REQUESTS.min(size.people)).map(|_| request()).collect();
+        let requests = (0..REQUESTS.min(size.people))
+            .map(|_| people::enrollment(&SystemRandomness, SystemClock.now(), REFERENCES, CODES))
+            .collect();
         Self { vault, requests, size, enrolled: Mutex::default(), subjects: Mutex::default() }
     }
 
@@ -191,25 +191,6 @@ fn payment() -> Payment {
         customer: "cus_test_somebody".to_owned(),
         payment_method: "pm_test_somebody".to_owned(),
         label: "Test account".to_owned(),
-    }
-}
-
-fn request() -> Enroll {
-    let randomness: Arc<dyn Randomness> = Arc::new(SystemRandomness);
-    let palm = |position| people::palm(&*randomness, position, REFERENCES, CODES);
-    Enroll {
-        gallery: gallery(),
-        generation: 1,
-        model: "palm-lines-2".parse().expect("a slug"),
-        consent: Some(Consent {
-            policy_version: "2026-11".to_owned(),
-            language: "en".to_owned(),
-            text_sha256: [1; 32],
-            given_at: SystemClock.now(),
-            method: "touch-screen".to_owned(),
-        }),
-        palms: vec![palm(Position::Left), palm(Position::Right)],
-        payment_follows: true,
     }
 }
 

@@ -1,10 +1,32 @@
-//! Made-up palms, protected form.
+//! Made-up people and palms, protected form.
 
+use volar_core::clock::Timestamp;
 use volar_core::randomness::Randomness;
 use volar_core::template::{
     CODE_BYTES, CODE_CELLS, EMBEDDING_DIMENSIONS, EnrolledPalm, Position, Probe, ProtectedCode, ProtectedEmbedding,
     Quality, Reference,
 };
+use volar_vault::enrollment::Enroll;
+use volar_vault::format::v1::Consent;
+
+/// Somebody who consented at `given_at` and shows both hands, each with `references` views and a probe of `codes` codes.
+pub(crate) fn enrollment(randomness: &dyn Randomness, given_at: Timestamp, references: usize, codes: usize) -> Enroll {
+    let palm = |position| palm(randomness, position, references, codes);
+    Enroll {
+        gallery: "members".parse().expect("a slug"),
+        generation: 1,
+        model: "palm-lines-2".parse().expect("a slug"),
+        consent: Some(Consent {
+            policy_version: "2026-11".to_owned(),
+            language: "en".to_owned(),
+            text_sha256: [1; 32],
+            given_at,
+            method: "touch-screen".to_owned(),
+        }),
+        palms: vec![palm(Position::Left), palm(Position::Right)],
+        payment_follows: true,
+    }
+}
 
 /// A palm with `references` views and a probe of `codes` codes.
 pub(crate) fn palm(randomness: &dyn Randomness, position: Position, references: usize, codes: usize) -> EnrolledPalm {

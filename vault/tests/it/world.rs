@@ -8,7 +8,6 @@ use volar_core::clock::{Clock, ManualClock, Timestamp};
 use volar_core::id::{GalleryId, IdempotencyId, SubjectId, TicketId};
 use volar_core::randomness::{Randomness, SeededRandomness};
 use volar_core::shard::Shard;
-use volar_core::template::Position;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
 use volar_service::system::SystemRandomness;
@@ -20,7 +19,7 @@ use volar_vault::keys::KeyFile;
 use volar_vault::store::{PostgresConfig, PostgresStore, SledStore, Store, StoreError};
 use volar_vault::vault::{Call, DamagedKeys, Parts, Settings, Vault};
 
-use crate::people::palm;
+use crate::people;
 
 /// A vault's surroundings, over one engine.
 pub(crate) struct WorldOver<E> {
@@ -205,15 +204,8 @@ impl<E: Engine> WorldOver<E> {
     }
 
     pub(crate) fn request(&self, payment_follows: bool) -> Enroll {
-        let one = |position| palm(&*self.randomness, position, 2, 3);
-        Enroll {
-            gallery: members(),
-            generation: 1,
-            model: slug("palm-lines-2"),
-            consent: Some(self.consent()),
-            palms: vec![one(Position::Left), one(Position::Right)],
-            payment_follows,
-        }
+        let usual = people::enrollment(&*self.randomness, self.clock.now(), 2, 3);
+        Enroll { consent: Some(self.consent()), payment_follows, ..usual }
     }
 
     /// Everything in the feed.
