@@ -3,6 +3,7 @@
 pub mod conformance;
 mod postgres;
 mod sled_engine;
+mod sled_waker;
 mod watched;
 mod witness;
 

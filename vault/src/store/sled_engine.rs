@@ -5,6 +5,7 @@
 //!   cache. Every commit waits for a flush and an fdatasync of its own, shared by the writers that wait.
 //! - A damaged end of its log looks to it like a crash: the [`Witness`] notices what is missing.
 //! - Damaged pages may panic inside it: every call is guarded, and after one panic nothing is answered any more.
+//! - Who waits for a write that fails may never be told: the [`Waker`] tells them.
 //! - Its files only grow and large values become files rewritten at will: probes, large and short-lived, are blobs.
 
 use std::cell::RefCell;
@@ -14,11 +15,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sled::transaction::{
     ConflictableTransactionError, TransactionError, Transactional, TransactionalTree, UnabortableTransactionError,
 };
 
+use super::sled_waker::Waker;
 use super::witness::Witness;
 use super::{Body, Row, Rows, Store, StoreError, Table, Transaction};
 use crate::group_sync::GroupSync;
@@ -27,10 +30,16 @@ use crate::group_sync::GroupSync;
 const ENGINE: &str = "Engine";
 const COMMITS: &[u8] = b"commits";
 
+/// How long a store in use is waited for: a vault that is being replaced takes a moment to go, and a child that a process
+/// is starting holds its locks until it runs a program of its own.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// An open sled store.
 pub struct SledStore {
     folder: PathBuf,
     blobs: PathBuf,
+    /// Before the database, so that it is dropped first.
+    _waker: Waker,
     database: sled::Db,
     /// In the order of [`Table::ALL`], then [`ENGINE`].
     trees: Vec<sled::Tree>,
@@ -60,15 +69,17 @@ impl SledStore {
         make_private_folder(&blobs).map_err(io(&blobs))?;
         let rows = folder.join("rows");
         let damaged = |reason: String| StoreError::Damaged { path: folder.to_owned(), reason };
+        let config = sled::Config::new().path(&rows).cache_capacity(cache_bytes);
         let opened = guarded(|| {
-            let database = sled::Config::new().path(&rows).cache_capacity(cache_bytes).open()?;
+            let database = open_unlocked(&config)?;
+            let waker = Waker::start(config.clone(), database.clone()).map_err(sled::Error::Io)?;
             let names = Table::ALL.iter().map(|table| format!("{table:?}")).chain([ENGINE.to_owned()]);
             let trees = names.map(|name| database.open_tree(name)).collect::<sled::Result<Vec<_>>>()?;
-            Ok((database, trees))
+            Ok((waker, database, trees))
         });
-        let (database, trees) = match opened {
+        let (waker, database, trees) = match opened {
             Err(Fault::Panic) => return Err(damaged("the engine could not read it".to_owned())),
-            Err(Fault::Sled(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+            Err(Fault::Sled(error)) if is_locked(&error) => {
                 return Err(StoreError::InUse { path: folder.to_owned() });
             }
             Err(Fault::Sled(error)) => return Err(describe(folder, error)),
@@ -83,6 +94,7 @@ impl SledStore {
         let store = Self {
             folder: folder.to_owned(),
             blobs,
+            _waker: waker,
             database,
             trees,
             log,
@@ -328,16 +340,31 @@ impl Transaction for View<'_> {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error("{0}")]
     Sled(#[from] sled::Error),
     #[error("the engine panicked")]
     Panic,
 }
 
-fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     // Nothing of ours is left half-changed by a panic inside sled, and sled itself is not used again after one.
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(Fault::Panic))
+}
+
+/// Waits for a process that has it open and may be about to go.
+fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match config.open() {
+            Err(error) if is_locked(&error) && Instant::now() < end => std::thread::sleep(Duration::from_millis(50)),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 fn describe(folder: &Path, error: sled::Error) -> StoreError {

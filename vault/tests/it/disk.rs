@@ -168,14 +168,23 @@ fn calls_of_a_run() -> u64 {
 
 fn visits(world: &World, fault: Option<(&str, u64, u64)>) -> Output {
     let folder = world.folder.path();
-    let mut command = Command::new(example("visits"));
-    command.arg(folder).arg(PEOPLE).env("LD_PRELOAD", library());
+    // Whoever waits for a disk that failed is told so: no run goes on for ever.
+    let mut command = Command::new("timeout");
+    let faulty = format!("LD_PRELOAD={}", library().display());
+    command.args(["120", "env", &faulty]).arg(example("visits")).arg(folder).arg(PEOPLE);
     command.env("DISK_UNDER", folder).env("DISK_COUNT", folder.join("count"));
     if let Some((how, from, length)) = fault {
         let length = length.min(1_000_000_000);
         command.env("DISK_HOW", how).env("DISK_FROM", from.to_string()).env("DISK_LENGTH", length.to_string());
     }
-    command.output().expect("cargo builds the example before the tests")
+    let output = command.output().expect("coreutils are there");
+    assert_ne!(
+        output.status.code(),
+        Some(124),
+        "{fault:?}: waits for ever: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    output
 }
 
 /// The faulty disk, compiled once a run of the tests.

@@ -31,6 +31,7 @@ fn ends_early(function: &str) {
     let url = server.database();
     let store = PostgresStore::open(&PostgresConfig::at(url), &SystemRandomness).expect("opens");
     standby(&server, "'absent'");
+    until_commits_wait(&server);
     std::thread::scope(|scope| {
         let ((sender, answered), store) = (mpsc::channel(), &store);
         scope.spawn(move || {
@@ -55,6 +56,24 @@ fn ends_early(function: &str) {
 fn standby(server: &Server, names: &str) {
     server.sql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = {names}"));
     server.sql("postgres", "SELECT pg_reload_conf()");
+}
+
+/// The server takes a change of its standbys up some time after it was told, and no view shows when.
+fn until_commits_wait(server: &Server) {
+    let end = Instant::now() + SOON;
+    let waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let mut waited = false;
+    while !waited {
+        assert!(Instant::now() < end, "no commit waits for a standby");
+        std::thread::scope(|scope| {
+            let commit = || server.sql("postgres", "DROP TABLE IF EXISTS probe; CREATE TABLE probe ()");
+            let commit = scope.spawn(commit);
+            while !commit.is_finished() {
+                waited |= server.sql("postgres", &format!("SELECT count(pg_cancel_backend(pid)) > 0 {waiting}")) == "t";
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+    }
 }
 
 fn wait_for(server: &Server, question: &str) {
