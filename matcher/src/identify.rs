@@ -107,7 +107,7 @@ impl Matcher {
         let digest = convert::digest(&request);
         let call = convert::call(request)?;
         check_purpose(peer.role, call.purpose)?;
-        let entrance = self.replays.enter(peer.clone(), call.id, digest, self.clock.now()).map_err(conflict)?;
+        let entrance = self.replays.enter(&peer, call.id, digest, self.clock.now()).map_err(conflict)?;
         let outcome = match entrance {
             Entrance::Repeat(outcome) => outcome,
             Entrance::First(turn) => {

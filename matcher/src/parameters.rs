@@ -65,11 +65,11 @@ pub const TAIL_EVENTS: f64 = 20.0;
 /// Share of windows that may raise an alarm by chance.
 pub const TAIL_FALSE_ALARMS: f64 = 1e-4;
 
-/// How long a repeat gets the first answer (`matcher.proto`).
-pub const REPLAY_TIME: Duration = Duration::from_secs(10 * 60);
-/// Answers kept for repeats, about half a kilobyte each; over 100 identifications a second for ten minutes. Past that
+/// How long a repeat gets the first answer (`matcher.proto`). A gate asks again within seconds; later nobody stands there.
+pub const REPLAY_TIME: Duration = Duration::from_secs(2 * 60);
+/// Answers kept for repeats, about half a kilobyte each: over 1,000 identifications a second for two minutes. Past that
 /// the oldest goes first.
-pub const REPLAYS_MAX: usize = 65_536;
+pub const REPLAYS_MAX: usize = 131_072;
 
 /// Searches that may wait for a search thread, unless configured: at 5 ms each on two threads, the last waits 160 ms,
 /// longer than anyone should stand at a gate.

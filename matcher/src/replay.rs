@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
+use ring::digest::{Context, SHA256};
 use tokio::sync::watch;
 use volar_core::clock::Timestamp;
 use volar_core::id::IdempotencyId;
@@ -16,8 +17,9 @@ use crate::parameters::{REPLAY_TIME, REPLAYS_MAX};
 pub type Digest = [u8; 32];
 /// What became of a call: nothing yet, an answer, or a fault.
 pub type Outcome = Option<Result<Answer, Fault>>;
-/// Whose call: ids of two peers never meet.
-type Caller = (Peer, IdempotencyId);
+/// SHA-256 of the peer's name and the call's id: ids of two peers never meet, and a name is not kept a hundred thousand
+/// times.
+type Caller = [u8; 32];
 
 /// What a call finds.
 pub enum Entrance {
@@ -45,7 +47,7 @@ impl Turn {
 #[error("this idempotency id was used for another request; make a new id for each new request")]
 pub struct Conflict;
 
-/// The answers of the last ten minutes.
+/// The answers of the last two minutes.
 #[derive(Default)]
 pub struct Replays(Mutex<Memory>);
 
@@ -59,31 +61,43 @@ struct Memory {
 struct Entry {
     at: Timestamp,
     digest: Digest,
-    outcome: watch::Receiver<Outcome>,
+    progress: Progress,
+}
+
+/// A channel takes more memory than an answer, so it goes once there is one.
+enum Progress {
+    Awaited(watch::Receiver<Outcome>),
+    Answered(Box<Answer>),
 }
 
 impl Replays {
     /// Looks a call up and remembers it if it is the first.
-    pub fn enter(&self, peer: Peer, id: IdempotencyId, digest: Digest, now: Timestamp) -> Result<Entrance, Conflict> {
-        let caller = (peer, id);
+    pub fn enter(&self, peer: &Peer, id: IdempotencyId, digest: Digest, now: Timestamp) -> Result<Entrance, Conflict> {
+        let caller = caller(peer, id);
         let memory = &mut *self.memory();
         memory.forget_old(now);
         if let Some(entry) = memory.entries.get(&caller)
             && !entry.abandoned()
         {
             let same = entry.digest == digest;
-            return if same { Ok(Entrance::Repeat(entry.outcome.clone())) } else { Err(Conflict) };
+            return if same { Ok(Entrance::Repeat(entry.outcome())) } else { Err(Conflict) };
         }
-        let (sender, outcome) = watch::channel(None);
-        memory.entries.insert(caller.clone(), Entry { at: now, digest, outcome });
-        memory.order.push_back((now, caller.clone()));
+        let (sender, awaited) = watch::channel(None);
+        memory.entries.insert(caller, Entry { at: now, digest, progress: Progress::Awaited(awaited) });
+        memory.order.push_back((now, caller));
         Ok(Entrance::First(Turn { caller, sender }))
     }
 
     /// Gives a first call and its repeats their outcome. A fault is not kept: the next repeat tries again.
     pub fn settle(&self, turn: Turn, outcome: Result<Answer, Fault>) {
-        if outcome.is_err() {
-            self.memory().entries.remove(&turn.caller);
+        let memory = &mut *self.memory();
+        match &outcome {
+            Ok(answer) => {
+                if let Some(entry) = memory.entries.get_mut(&turn.caller) {
+                    entry.progress = Progress::Answered(Box::new(answer.clone()));
+                }
+            }
+            Err(_) => drop(memory.entries.remove(&turn.caller)),
         }
         turn.sender.send_replace(Some(outcome));
     }
@@ -93,10 +107,28 @@ impl Replays {
     }
 }
 
+fn caller(peer: &Peer, id: IdempotencyId) -> Caller {
+    let mut digest = Context::new(&SHA256);
+    digest.update(id.as_bytes());
+    digest.update(peer.to_string().as_bytes());
+    digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
 impl Entry {
+    /// Where the answer is or will come.
+    fn outcome(&self) -> watch::Receiver<Outcome> {
+        match &self.progress {
+            Progress::Awaited(awaited) => awaited.clone(),
+            Progress::Answered(answer) => watch::channel(Some(Ok((**answer).clone()))).1,
+        }
+    }
+
     /// Whoever had the turn is gone without an answer.
     fn abandoned(&self) -> bool {
-        self.outcome.has_changed().is_err() && self.outcome.borrow().is_none()
+        match &self.progress {
+            Progress::Awaited(awaited) => awaited.has_changed().is_err() && awaited.borrow().is_none(),
+            Progress::Answered(_) => false,
+        }
     }
 }
 
@@ -156,38 +188,38 @@ mod tests {
     #[test]
     fn a_repeat_gets_the_first_answer_and_another_body_a_conflict() {
         let (replays, id) = (Replays::default(), IdempotencyId::random(&SeededRandomness::new(1)));
-        let turn = first(replays.enter(peer(), id, [1; 32], at(0)));
-        assert_eq!(repeat(replays.enter(peer(), id, [1; 32], at(1))), None);
+        let turn = first(replays.enter(&peer(), id, [1; 32], at(0)));
+        assert_eq!(repeat(replays.enter(&peer(), id, [1; 32], at(1))), None);
         replays.settle(turn, Ok(answer(5)));
-        assert_eq!(repeat(replays.enter(peer(), id, [1; 32], at(2))), Some(Ok(answer(5))));
-        assert!(matches!(replays.enter(peer(), id, [2; 32], at(2)), Err(Conflict)));
+        assert_eq!(repeat(replays.enter(&peer(), id, [1; 32], at(2))), Some(Ok(answer(5))));
+        assert!(matches!(replays.enter(&peer(), id, [2; 32], at(2)), Err(Conflict)));
         let other = "spiffe://volar/acme/north/gate/gate-2".parse().expect("a good name");
-        drop(first(replays.enter(other, id, [2; 32], at(2))));
+        drop(first(replays.enter(&other, id, [2; 32], at(2))));
     }
 
     #[test]
-    fn after_ten_minutes_an_answer_is_forgotten() {
+    fn after_two_minutes_an_answer_is_forgotten() {
         let (replays, id) = (Replays::default(), IdempotencyId::random(&SeededRandomness::new(1)));
-        let turn = first(replays.enter(peer(), id, [1; 32], at(0)));
+        let turn = first(replays.enter(&peer(), id, [1; 32], at(0)));
         replays.settle(turn, Ok(answer(5)));
-        assert_eq!(repeat(replays.enter(peer(), id, [1; 32], at(599_999))), Some(Ok(answer(5))));
-        first(replays.enter(peer(), id, [1; 32], at(600_000)));
+        assert_eq!(repeat(replays.enter(&peer(), id, [1; 32], at(119_999))), Some(Ok(answer(5))));
+        first(replays.enter(&peer(), id, [1; 32], at(120_000)));
     }
 
     #[test]
     fn faults_and_lost_turns_are_tried_again() {
         let (replays, id) = (Replays::default(), IdempotencyId::random(&SeededRandomness::new(1)));
-        let turn = first(replays.enter(peer(), id, [1; 32], at(0)));
+        let turn = first(replays.enter(&peer(), id, [1; 32], at(0)));
         replays.settle(turn, Err(Fault::new(tonic::Code::ResourceExhausted, "MATCHER_BUSY", "busy")));
-        drop(first(replays.enter(peer(), id, [1; 32], at(1))));
-        first(replays.enter(peer(), id, [1; 32], at(2)));
+        drop(first(replays.enter(&peer(), id, [1; 32], at(1))));
+        first(replays.enter(&peer(), id, [1; 32], at(2)));
     }
 
     #[test]
     fn memory_is_bounded() {
         let (replays, randomness) = (Replays::default(), SeededRandomness::new(1));
         for _ in 0..REPLAYS_MAX + 100 {
-            let turn = first(replays.enter(peer(), IdempotencyId::random(&randomness), [1; 32], at(0)));
+            let turn = first(replays.enter(&peer(), IdempotencyId::random(&randomness), [1; 32], at(0)));
             replays.settle(turn, Ok(answer(0)));
         }
         assert!(replays.memory().entries.len() <= REPLAYS_MAX);

@@ -61,7 +61,7 @@ impl Matcher {
             return Err(Fault::new(Code::FailedPrecondition, "SECOND_FACTOR_OFF", message));
         };
         let challenge = self.open_challenge(&peer, &call.challenge)?;
-        let outcome = match self.replays.enter(peer.clone(), call.id, digest, self.clock.now()).map_err(conflict)? {
+        let outcome = match self.replays.enter(&peer, call.id, digest, self.clock.now()).map_err(conflict)? {
             Entrance::Repeat(outcome) => outcome,
             Entrance::First(turn) => {
                 let (outcome, matcher) = (turn.subscribe(), self.clone());

@@ -52,7 +52,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every third person leaves again.
+/// Every third person leaves again, and with every second the store is compacted.
 async fn visit(vault: &Arc<Vault>, number: u64, first: &mut Option<EnrollmentId>) -> Result<(), VaultError> {
     let (kiosk, matcher) = (peer("kiosk", "kiosk-1"), peer("matcher", "matcher-1"));
     let call = call();
@@ -74,6 +74,9 @@ async fn visit(vault: &Arc<Vault>, number: u64, first: &mut Option<EnrollmentId>
         say(&format!("erase {subject} {enrollment}"));
         vault.erase(&peer("operator", "ops-1"), self::call(), Erase::Subject(subject)).await?;
         say(&format!("erased {subject} {enrollment}"));
+    }
+    if number % 2 == 1 {
+        vault.compact()?;
     }
     Ok(())
 }

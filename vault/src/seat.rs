@@ -15,9 +15,10 @@ use crate::backup;
 use crate::config::{AuditConfig, Config};
 use crate::error::VaultError;
 use crate::keys::{HsmError, KeyFileError, Secret};
-use crate::parameters::{SEAL_TIME_MAX, SWEEP_INTERVAL};
+use crate::parameters::{COMPACT_CHECK_INTERVAL, SEAL_TIME_MAX, SWEEP_INTERVAL};
 use crate::server;
 use crate::service;
+use crate::store::Compacted;
 use crate::vault::{Settings, Vault, blocking};
 
 /// A vault's place in its process.
@@ -48,11 +49,10 @@ pub struct Sealed {
 struct Opened {
     vault: Arc<Vault>,
     routes: Routes,
-    /// Ends feeds, the sweeper, the publisher and the archivist.
+    /// Ends feeds and the tasks.
     closing: CancellationToken,
-    sweeper: JoinHandle<()>,
-    publisher: JoinHandle<()>,
-    archivist: JoinHandle<()>,
+    /// The sweeper, the publisher, the archivist and the compactor.
+    tasks: [JoinHandle<()>; 4],
 }
 
 impl Seat {
@@ -110,7 +110,9 @@ impl Seat {
         let sweeper = tokio::spawn(sweep(vault.clone(), closing.clone()));
         let publisher = tokio::spawn(publish(vault.clone(), self.config.audit.clone(), closing.clone()));
         let archivist = tokio::spawn(backup::keep_up(vault.clone(), closing.clone()));
-        *self.write() = State::Open(Box::new(Opened { vault, routes, closing, sweeper, publisher, archivist }));
+        let compactor = tokio::spawn(compact(vault.clone(), closing.clone()));
+        let tasks = [sweeper, publisher, archivist, compactor];
+        *self.write() = State::Open(Box::new(Opened { vault, routes, closing, tasks }));
         self.tell(ServingStatus::Serving).await;
         Ok(())
     }
@@ -132,12 +134,14 @@ impl Seat {
         self.tell(ServingStatus::NotServing).await;
         let before = std::mem::replace(&mut *self.write(), State::Sealed(sealed));
         let State::Open(opened) = before else { return Ok(()) };
-        let Opened { vault, routes, closing, sweeper, publisher, archivist } = *opened;
+        let Opened { vault, routes, closing, tasks } = *opened;
         closing.cancel();
         vault.close();
         drop(routes);
-        // A panic in one was reported when it happened.
-        let _ = (sweeper.await, publisher.await, archivist.await);
+        for task in tasks {
+            // A panic in one was reported when it happened.
+            let _ = task.await;
+        }
         blocking(&vault, Vault::settle).await?;
         let end = tokio::time::Instant::now() + SEAL_TIME_MAX;
         while Arc::strong_count(&vault) > 1 {
@@ -230,6 +234,18 @@ async fn sweep(vault: Arc<Vault>, closing: CancellationToken) {
             Ok(0) => {}
             Ok(forgotten) => tracing::debug!(forgotten, "answers and claims whose time was over are forgotten"),
             Err(error) => tracing::error!(%error, "records whose time is over cannot be removed now"),
+        }
+    }
+}
+
+/// Gives space back when there is much to give.
+async fn compact(vault: Arc<Vault>, closing: CancellationToken) {
+    let mut tick = tokio::time::interval(COMPACT_CHECK_INTERVAL);
+    while closing.run_until_cancelled(tick.tick()).await.is_some() {
+        match blocking(&vault, Vault::compact_if_wasteful).await {
+            Ok(None) => {}
+            Ok(Some(Compacted { before, after })) => tracing::info!(before, after, "the store is compacted"),
+            Err(error) => tracing::error!(%error, "the store cannot be compacted now"),
         }
     }
 }

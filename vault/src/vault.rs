@@ -26,7 +26,7 @@ use crate::retention::Schedules;
 use crate::rotation::Rotation;
 use crate::rows::{self, Method};
 use crate::second_factor::Hasher;
-use crate::store::{Rows, Store, Table, Transaction, Watch};
+use crate::store::{Compacted, Rows, Store, Table, Transaction, Watch};
 
 mod opening;
 mod subject_key;
@@ -187,6 +187,17 @@ impl Vault {
     /// Bytes that the store's rows take up.
     pub fn store_bytes(&self) -> u64 {
         self.store.size_bytes()
+    }
+
+    /// Gives back the space of what was overwritten and removed, where the engine does not by itself; ends early, with
+    /// `None`, when the vault closes.
+    pub fn compact(&self) -> Result<Option<Compacted>, VaultError> {
+        Ok(self.store.compact(&|| self.is_closing())?)
+    }
+
+    /// The same if there is much to give back.
+    pub(crate) fn compact_if_wasteful(&self) -> Result<Option<Compacted>, VaultError> {
+        if self.store.is_wasteful() { self.compact() } else { Ok(None) }
     }
 
     pub(crate) fn tenant(&self, tenant: &TenantId) -> Result<&Tenant, VaultError> {

@@ -5038,7 +5038,7 @@ pub struct GetShardResponse {
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct IdentifyRequest {
-    /// A repeat within ten minutes gets the same answer.
+    /// A repeat within two minutes gets the same answer.
     #[prost(string, tag = "1")]
     pub idempotency_id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]

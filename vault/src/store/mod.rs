@@ -2,17 +2,15 @@
 
 pub mod conformance;
 mod postgres;
-mod sled_engine;
-mod sled_waker;
+mod sled;
 mod watched;
-mod witness;
 
 use std::path::PathBuf;
 
 use crate::error::VaultError;
 
+pub use self::sled::SledStore;
 pub use postgres::{PostgresConfig, PostgresConfigError, PostgresStore};
-pub use sled_engine::SledStore;
 pub(crate) use watched::{Changed, Watch, watched};
 
 /// A table of rows ordered by their keys.
@@ -144,6 +142,26 @@ pub trait Store: Rows + Send + Sync + 'static {
 
     /// Bytes that the store takes up.
     fn size_bytes(&self) -> u64;
+
+    /// Whether compacting gives much space back.
+    fn is_wasteful(&self) -> bool {
+        false
+    }
+
+    /// Gives back the space of what was overwritten and removed, while others read and write; `None` if told to `stop`, or
+    /// where the engine does so by itself.
+    fn compact(&self, _stop: &dyn Fn() -> bool) -> Result<Option<Compacted>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// What [`Store::compact`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// Bytes that the store took up.
+    pub before: u64,
+    /// Bytes that it takes up now.
+    pub after: u64,
 }
 
 /// What [`Store::transact`] runs.

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{Body, Row, Rows, Store, StoreError, Table, Transaction};
+use super::{Body, Compacted, Row, Rows, Store, StoreError, Table, Transaction};
 
 /// Rows that were written.
 pub(crate) type Changed = BTreeSet<(Table, Vec<u8>)>;
@@ -123,6 +123,14 @@ impl Store for Watched {
 
     fn size_bytes(&self) -> u64 {
         self.inner.size_bytes()
+    }
+
+    fn is_wasteful(&self) -> bool {
+        self.inner.is_wasteful()
+    }
+
+    fn compact(&self, stop: &dyn Fn() -> bool) -> Result<Option<Compacted>, StoreError> {
+        self.inner.compact(stop)
     }
 }
 

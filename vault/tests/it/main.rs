@@ -7,6 +7,7 @@ mod auditing;
 mod backing_up;
 mod bad_input;
 mod clock;
+mod compacting;
 mod conformance;
 mod damage;
 mod disk;

@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let count = |name: &str| soak[name].as_f64().unwrap_or(0.0);
             text += &format!(
                 "\nSoak of {} s at 80 % of it, with {} enrolments and {} erasures: {} errors, {} erased people admitted, memory \
-                 {:.0} MiB\nbefore and {:.0} MiB after.\n\n{}\n",
+                 {:.0} MiB\ntwo minutes into the load and {:.0} MiB at its end.\n\n{}\n",
                 soak["seconds"],
                 soak["enrolled"],
                 soak["erased"],

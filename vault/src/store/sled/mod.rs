@@ -5,46 +5,50 @@
 //!   cache. Every commit waits for a flush and an fdatasync of its own, shared by the writers that wait.
 //! - A damaged end of its log looks to it like a crash: the [`Witness`] notices what is missing.
 //! - Damaged pages may panic inside it: every call is guarded, and after one panic nothing is answered any more.
-//! - Who waits for a write that fails may never be told: the [`Waker`] tells them.
-//! - Its files only grow and large values become files rewritten at will: probes, large and short-lived, are blobs.
+//! - Who waits for a write that fails may never be told: the [`Waker`](waker::Waker) tells them.
+//! - Its files only grow: [`Store::compact`] moves to fresh ones.
+//! - Large values become files rewritten at will: probes, large and short-lived, are blobs.
+
+mod compaction;
+mod files;
+mod waker;
+mod witness;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use sled::transaction::{
     ConflictableTransactionError, TransactionError, Transactional, TransactionalTree, UnabortableTransactionError,
 };
 
-use super::sled_waker::Waker;
-use super::witness::Witness;
-use super::{Body, Row, Rows, Store, StoreError, Table, Transaction};
+use self::compaction::Place;
+use self::files::Files;
+use self::witness::Witness;
+use super::{Body, Compacted, Row, Rows, Store, StoreError, Table, Transaction};
 use crate::group_sync::GroupSync;
 
 /// Counts transactions, in a tree of its own.
 const ENGINE: &str = "Engine";
 const COMMITS: &[u8] = b"commits";
 
-/// How long a store in use is waited for: a vault that is being replaced takes a moment to go, and a child that a process
-/// is starting holds its locks until it runs a program of its own.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// An open sled store.
 pub struct SledStore {
     folder: PathBuf,
     blobs: PathBuf,
-    /// Before the database, so that it is dropped first.
-    _waker: Waker,
-    database: sled::Db,
-    /// In the order of [`Table::ALL`], then [`ENGINE`].
-    trees: Vec<sled::Tree>,
-    /// sled's log, to synchronize it.
-    log: File,
+    cache_bytes: u64,
+    /// Those in use; a compaction puts others in their place.
+    files: RwLock<Arc<Files>>,
+    /// Bytes that they took when they were made, 0 if that is not known.
+    made_bytes: AtomicU64,
+    /// Rows written since a compaction began to copy.
+    changed: Mutex<Option<BTreeSet<Place>>>,
+    compacting: Mutex<()>,
     witness: Witness,
     commits: AtomicU64,
     /// Held while a transaction is applied, so that what a reader has seen is counted as written.
@@ -52,7 +56,9 @@ pub struct SledStore {
     group: GroupSync,
     /// Shares synchronizations of the blobs' folder.
     names: GroupSync,
-    panicked: AtomicBool,
+    broken: AtomicBool,
+    /// After the files, so that it is dropped last.
+    _lock: File,
 }
 
 impl SledStore {
@@ -67,43 +73,36 @@ impl SledStore {
         let blobs = folder.join("blobs");
         make_private_folder(folder).map_err(io(folder))?;
         make_private_folder(&blobs).map_err(io(&blobs))?;
-        let rows = folder.join("rows");
-        let damaged = |reason: String| StoreError::Damaged { path: folder.to_owned(), reason };
-        let config = sled::Config::new().path(&rows).cache_capacity(cache_bytes);
-        let opened = guarded(|| {
-            let database = open_unlocked(&config)?;
-            let waker = Waker::start(config.clone(), database.clone()).map_err(sled::Error::Io)?;
-            let names = Table::ALL.iter().map(|table| format!("{table:?}")).chain([ENGINE.to_owned()]);
-            let trees = names.map(|name| database.open_tree(name)).collect::<sled::Result<Vec<_>>>()?;
-            Ok((waker, database, trees))
-        });
-        let (waker, database, trees) = match opened {
-            Err(Fault::Panic) => return Err(damaged("the engine could not read it".to_owned())),
+        let lock = files::lock(folder)?;
+        let (rows, made_bytes) = files::current(folder)?;
+        let damaged = |reason: &str| StoreError::Damaged { path: folder.to_owned(), reason: reason.to_owned() };
+        let files = match Files::open(&rows, cache_bytes) {
+            Err(Fault::Panic) => return Err(damaged("the engine could not read it")),
             Err(Fault::Sled(error)) if is_locked(&error) => {
                 return Err(StoreError::InUse { path: folder.to_owned() });
             }
             Err(Fault::Sled(error)) => return Err(describe(folder, error)),
-            Ok(opened) => opened,
+            Ok(files) => files,
         };
-        let log_path = rows.join("db");
-        let log = File::open(&log_path).map_err(io(&log_path))?;
         let witness_path = folder.join("witness");
         let (witness, acknowledged) = Witness::open(&witness_path)
             .map_err(io(&witness_path))?
-            .ok_or_else(|| damaged("its witness file is altered".to_owned()))?;
+            .ok_or_else(|| damaged("its witness file is altered"))?;
         let store = Self {
             folder: folder.to_owned(),
             blobs,
-            _waker: waker,
-            database,
-            trees,
-            log,
+            cache_bytes,
+            files: RwLock::new(Arc::new(files)),
+            made_bytes: AtomicU64::new(made_bytes),
+            changed: Mutex::default(),
+            compacting: Mutex::default(),
             witness,
             commits: AtomicU64::new(0),
             applying: Mutex::new(()),
             group: GroupSync::default(),
             names: GroupSync::default(),
-            panicked: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            _lock: lock,
         };
         let found = store.counted()?;
         if found < acknowledged {
@@ -117,8 +116,8 @@ impl SledStore {
     }
 
     fn counted(&self) -> Result<u64, StoreError> {
-        let engine = &self.trees[Table::ALL.len()];
-        let found = self.guard(|| Ok(engine.get(COMMITS)?))?;
+        let files = self.files();
+        let found = self.guard(|| Ok(files.trees[Table::ALL.len()].get(COMMITS)?))?;
         let bytes = found.map(|value| <[u8; 8]>::try_from(value.as_ref()));
         match bytes {
             None => Ok(0),
@@ -129,22 +128,31 @@ impl SledStore {
 
     fn verify(&self) -> Result<(), StoreError> {
         self.guard(|| {
-            for tree in &self.trees {
+            for tree in &self.files().trees {
                 tree.iter().try_for_each(|row| row.map(drop))?;
             }
             Ok(())
         })
     }
 
-    fn tree(&self, table: Table) -> &sled::Tree {
-        &self.trees[table as usize]
+    fn files(&self) -> Arc<Files> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn changed(&self) -> MutexGuard<'_, Option<BTreeSet<Place>>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn applying(&self) -> MutexGuard<'_, ()> {
+        self.applying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes the log out, to the disk itself.
     fn flush(&self) -> std::io::Result<()> {
         let covered = self.commits.load(Ordering::SeqCst);
-        guarded(|| Ok(self.database.flush()?)).map_err(|fault| std::io::Error::other(fault.to_string()))?;
-        self.log.sync_data()?;
+        let files = self.files();
+        guarded(|| Ok(files.database.flush()?)).map_err(|fault| std::io::Error::other(fault.to_string()))?;
+        files.log.sync_data()?;
         self.witness.note(covered)
     }
 
@@ -154,15 +162,29 @@ impl SledStore {
 
     /// Runs an engine call; a panic inside it closes the store.
     fn guard<T>(&self, call: impl FnOnce() -> Result<T, Fault>) -> Result<T, StoreError> {
-        if self.panicked.load(Ordering::SeqCst) {
+        if self.is_broken() {
             return Err(self.damaged("the engine failed on it earlier"));
         }
-        guarded(call).map_err(|fault| match fault {
+        let ended = guarded(call);
+        if let Err(Fault::Panic) = ended {
+            self.break_off();
+        }
+        self.described(ended)
+    }
+
+    /// Nothing is answered any more.
+    fn break_off(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
+    }
+
+    fn described<T>(&self, ended: Result<T, Fault>) -> Result<T, StoreError> {
+        ended.map_err(|fault| match fault {
             Fault::Sled(error) => describe(&self.folder, error),
-            Fault::Panic => {
-                self.panicked.store(true, Ordering::SeqCst);
-                self.damaged("the engine failed on it")
-            }
+            Fault::Panic => self.damaged("the engine failed on it"),
         })
     }
 
@@ -183,16 +205,17 @@ impl SledStore {
 
 impl Rows for SledStore {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.guard(|| Ok(self.tree(table).get(key)?.map(|value| value.to_vec())))
+        let files = self.files();
+        self.guard(|| Ok(files.trees[table as usize].get(key)?.map(|value| value.to_vec())))
     }
 }
 
 impl Store for SledStore {
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, StoreError> {
-        let start = from.max(prefix);
+        let (start, files) = (from.max(prefix), self.files());
         self.guard(|| {
             let mut rows = Vec::new();
-            for row in self.tree(table).range(start..).take(limit) {
+            for row in files.trees[table as usize].range(start..).take(limit) {
                 let (key, value) = row?;
                 if !key.starts_with(prefix) {
                     break;
@@ -206,11 +229,16 @@ impl Store for SledStore {
     fn transact(&self, body: &mut Body<'_>) -> Result<(), StoreError> {
         let (body, refused) = (RefCell::new(body), RefCell::new(None));
         let write = {
-            let _alone = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+            let _alone = self.applying();
+            let files = self.files();
+            let written = RefCell::new(self.changed().is_some().then(Vec::new));
             let count = self.commits.load(Ordering::SeqCst) + 1;
             let kept = self.guard(|| {
-                let outcome = self.trees.as_slice().transaction(|trees| {
-                    let view = View { store: self, trees, failure: RefCell::new(None) };
+                let outcome = files.trees.as_slice().transaction(|trees| {
+                    if let Some(written) = written.borrow_mut().as_mut() {
+                        written.clear();
+                    }
+                    let view = View { store: self, trees, failure: RefCell::new(None), written: &written };
                     let keep = (*body.borrow_mut())(&view);
                     if let Some(failure) = view.failure.take() {
                         return Err(failure.into());
@@ -232,7 +260,12 @@ impl Store for SledStore {
                     Err(TransactionError::Abort(())) => Ok(false),
                     Err(TransactionError::Storage(error)) => Err(Fault::Sled(error)),
                 }
-            })?;
+            });
+            // Also after a failure: how much of it was applied is not known.
+            if let (Some(changed), Some(written)) = (self.changed().as_mut(), written.into_inner()) {
+                changed.extend(written);
+            }
+            let kept = kept?;
             if let Some(error) = refused.take() {
                 return Err(error);
             }
@@ -248,13 +281,13 @@ impl Store for SledStore {
 
     /// Bodies run one after the other.
     fn barrier(&self) -> Result<(), StoreError> {
-        drop(self.applying.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.applying());
         Ok(())
     }
 
     fn settle(&self) -> Result<(), StoreError> {
         let written = {
-            let _alone = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+            let _alone = self.applying();
             self.group.written()
         };
         self.wait(written)
@@ -299,7 +332,16 @@ impl Store for SledStore {
     }
 
     fn size_bytes(&self) -> u64 {
-        self.guard(|| Ok(self.database.size_on_disk()?)).unwrap_or_default()
+        let files = self.files();
+        self.guard(|| Ok(files.database.size_on_disk()?)).unwrap_or_default()
+    }
+
+    fn is_wasteful(&self) -> bool {
+        self.is_worth_compacting()
+    }
+
+    fn compact(&self, stop: &dyn Fn() -> bool) -> Result<Option<Compacted>, StoreError> {
+        self.move_to_fresh_files(stop)
     }
 }
 
@@ -308,9 +350,17 @@ struct View<'a> {
     trees: &'a [TransactionalTree],
     /// sled's word that the transaction must run again or cannot go on; it goes back to sled, past the body.
     failure: RefCell<Option<UnabortableTransactionError>>,
+    /// What it writes, if that is asked for.
+    written: &'a RefCell<Option<Vec<Place>>>,
 }
 
 impl View<'_> {
+    fn note(&self, table: Table, key: &[u8]) {
+        if let Some(written) = self.written.borrow_mut().as_mut() {
+            written.push((table as usize, key.to_vec()));
+        }
+    }
+
     fn pass<T>(&self, result: Result<T, UnabortableTransactionError>) -> Result<T, StoreError> {
         result.map_err(|failure| {
             let error = match &failure {
@@ -331,36 +381,27 @@ impl Rows for View<'_> {
 
 impl Transaction for View<'_> {
     fn put(&self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.note(table, key);
         self.pass(self.trees[table as usize].insert(key, value)).map(drop)
     }
 
     fn remove(&self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        self.note(table, key);
         self.pass(self.trees[table as usize].remove(key)).map(drop)
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+enum Fault {
     #[error("{0}")]
     Sled(#[from] sled::Error),
     #[error("the engine panicked")]
     Panic,
 }
 
-pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     // Nothing of ours is left half-changed by a panic inside sled, and sled itself is not used again after one.
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(Fault::Panic))
-}
-
-/// Waits for a process that has it open and may be about to go.
-fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match config.open() {
-            Err(error) if is_locked(&error) && Instant::now() < end => std::thread::sleep(Duration::from_millis(50)),
-            outcome => return outcome,
-        }
-    }
 }
 
 fn is_locked(error: &sled::Error) -> bool {

@@ -23,7 +23,7 @@ impl Waker {
             while closed.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 if config.global_error().is_err() {
                     // Whoever comes later finds the error before waiting.
-                    let _the_same_error = super::sled_engine::guarded(|| Ok(database.flush()?));
+                    let _the_same_error = super::guarded(|| Ok(database.flush()?));
                     return;
                 }
             }
