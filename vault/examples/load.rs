@@ -1,5 +1,5 @@
 //! Enrols made-up persons from many threads at once and prints each acknowledged enrollment on a line of its own, and
-//! the rate at the end. The crash test kills it in mid-work.
+//! the rate at the end. The store is compacted over and over meanwhile. The crash test kills it in mid-work.
 //!
 //! `cargo run --release -p volar-vault --example load -- FOLDER WRITERS SECONDS CODES [URL]`: CODES is how many
 //! orientation codes each of the two probes has, 245 from a kiosk; URL is a PostgreSQL database to use instead of sled.
@@ -42,6 +42,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let peer: Peer = "spiffe://volar/acme/north/kiosk/kiosk-1".parse()?;
     let (total, started) = (AtomicU64::new(0), Instant::now());
     std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while started.elapsed() < Duration::from_secs(seconds) {
+                vault.compact().expect("a sound vault compacts");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
         for _ in 0..writers {
             scope.spawn(|| {
                 let request = people::enrollment(&SystemRandomness, SystemClock.now(), 3, codes);
