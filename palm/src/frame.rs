@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use imagesize::ImageType;
 use opencv::core::{Mat, Vector};
 use opencv::imgcodecs;
 use opencv::prelude::*;
@@ -107,6 +108,10 @@ impl Frame {
         if bytes.is_empty() {
             return Err(undecodable());
         }
+        let (width, height) = announced(bytes).ok_or_else(undecodable)?;
+        if width > FRAME_MAX.0 || height > FRAME_MAX.1 {
+            return Err(FrameError::Size { width, height });
+        }
         let bytes_in = Mat::from_slice(bytes).map_err(|_| undecodable())?;
         let decoded = imgcodecs::imdecode(&bytes_in, imgcodecs::IMREAD_GRAYSCALE).map_err(|_| undecodable())?;
         if decoded.empty() {
@@ -169,6 +174,20 @@ impl fmt::Debug for Frame {
     }
 }
 
+/// The size that a picture of a known kind says it has. OpenCV would decode any kind that it was built with, and take the
+/// memory for any size, before either could be looked at.
+fn announced(bytes: &[u8]) -> Option<(u32, u32)> {
+    let size = imagesize::blob_size(bytes).ok()?;
+    let side = |side: usize| u32::try_from(side).ok();
+    let (width, height) = (side(size.width)?, side(size.height)?);
+    match imagesize::image_type(bytes).ok()? {
+        ImageType::Jpeg | ImageType::Png => Some((width, height)),
+        // A negative height is one that counts from the top.
+        ImageType::Bmp => Some((width, height.cast_signed().unsigned_abs())),
+        _ => None,
+    }
+}
+
 fn check_size(width: u32, height: u32) -> Result<(), FrameError> {
     let fits = width >= FRAME_MIN.0 && height >= FRAME_MIN.1 && width <= FRAME_MAX.0 && height <= FRAME_MAX.1;
     if fits { Ok(()) } else { Err(FrameError::Size { width, height }) }
@@ -225,6 +244,31 @@ mod tests {
             let error = Frame::decode(bytes, NOON, 0).expect_err("no picture");
             assert_eq!(error, FrameError::Undecodable { bytes: bytes.len() });
         }
+    }
+
+    /// PNG, BMP from the bottom and from the top, and of both too large a one, which is not decoded to find that out.
+    #[test]
+    fn a_picture_says_its_size_before_it_is_decoded() {
+        let encode = |kind: &str, rows: i32| {
+            let picture = Mat::new_rows_cols_with_default(rows, 200, opencv::core::CV_8UC1, 90.into()).expect("fits");
+            let mut bytes = Vector::new();
+            assert!(imgcodecs::imencode(kind, &picture, &mut bytes, &Vector::new()).expect("encodes"));
+            bytes.to_vec()
+        };
+        let mut from_top = encode(".bmp", 150);
+        let height = i32::from_le_bytes(from_top[0x16..0x1A].try_into().expect("four bytes"));
+        from_top[0x16..0x1A].copy_from_slice(&(-height).to_le_bytes());
+        for bytes in [encode(".png", 150), encode(".bmp", 150), from_top] {
+            let frame = Frame::decode(&bytes, NOON, 0).expect("decodes");
+            assert_eq!((frame.width(), frame.height(), frame.pixels()[0]), (200, 150, 90));
+        }
+        let mut vast = encode(".png", 150);
+        vast[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+        let error = Frame::decode(&vast, NOON, 0).expect_err("four billion pixels");
+        assert_eq!(error, FrameError::Size { width: 65_536, height: 65_536 });
+        let tiff = encode(".tiff", 150);
+        let error = Frame::decode(&tiff, NOON, 0).expect_err("no kind that sensors deliver");
+        assert_eq!(error, FrameError::Undecodable { bytes: tiff.len() });
     }
 
     #[test]
