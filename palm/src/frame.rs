@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    /// PNG, BMP from the bottom and from the top, and of both too large a one, which is not decoded to find that out.
+    /// PNG, BMP from the bottom and from the top; too large a PNG and another kind, which are not decoded to find that out.
     #[test]
     fn a_picture_says_its_size_before_it_is_decoded() {
         let encode = |kind: &str, rows: i32| {

@@ -73,15 +73,16 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub const PIECE_BYTES: usize = 128 << 10;
 /// Most bytes of a piece, but for a row that is larger.
 pub const PIECE_BYTES_MAX: usize = 4 << 20;
-/// Rows that a backup reads again while writers wait, unless more are written than can be caught up with.
-pub const BACKUP_REST: usize = 256;
-/// How often a backup catches up before it has writers wait.
-pub const BACKUP_ROUNDS: usize = 8;
+/// Rows that a copy of the store, a backup or a compaction, reads again while writers wait, unless more are written than can
+/// be caught up with.
+pub const COPY_REST: usize = 256;
+/// How often a copy catches up before it has writers wait.
+pub const COPY_ROUNDS: usize = 8;
 /// sled's files are compacted when they take so many times what they took when they were made. Fresh ones take 1.5 to 1.7
 /// times what lives in them (rows of 600 bytes to 12 kB), so they stay below twice.
 pub const COMPACT_RATIO: f64 = 1.2;
 /// Smaller files are left alone.
-pub const COMPACT_MIN_BYTES: u64 = 64 << 20;
+pub const COMPACT_MIN_BYTES: u64 = 16 << 20;
 /// Rows that a compaction writes at a time. Each lot reaches the disk before the next, so that sled uses again what it wrote
 /// meanwhile; with 4 MiB fresh files take 1.7 to 2.5 times what lives in them.
 pub const COMPACT_BATCH_BYTES: usize = 512 << 10;

@@ -102,7 +102,8 @@ async fn run(palms: u64, soak: Duration) -> Value {
         let churn = Churn::start(&clients, &protection, CHURN_RATE);
         let rate = 0.8 * highest;
         // Answers are kept for repeats, for a while: what they take is there from the first minutes on.
-        load.offer(rate, REPLAY_TIME.min(soak / 5)).await;
+        let filling = REPLAY_TIME.min(soak / 5);
+        let filled = load.offer(rate, filling).await;
         let before = resident(matcher);
         let step = load.offer(rate, soak).await;
         let erased = churn.stop().await;
@@ -120,7 +121,8 @@ async fn run(palms: u64, soak: Duration) -> Value {
         json!({
             "seconds": soak.as_secs(),
             "load": step.to_json(),
-            "errors": step.errors + erased.errors,
+            "filling_seconds": filling.as_secs(),
+            "errors": filled.errors + step.errors + erased.errors,
             "enrolled": erased.enrolled,
             "erased": erased.erased,
             "erased_admitted": erased.admitted,

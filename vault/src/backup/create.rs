@@ -12,7 +12,7 @@ use super::{BackupError, BackupInfo, Backups};
 use crate::audit::{About, Actor};
 use crate::error::VaultError;
 use crate::keys::KeyName;
-use crate::parameters::{BACKUP_REST, BACKUP_ROUNDS, SCAN_ROWS};
+use crate::parameters::{COPY_REST, COPY_ROUNDS, SCAN_ROWS};
 use crate::store::{Changed, Table};
 use crate::vault::{META_MOVED, META_STORE, META_UNFINISHED, Vault};
 
@@ -117,9 +117,9 @@ impl Vault {
         for name in self.store.blobs()? {
             self.copy_blob(writer, &mut blobs, name)?;
         }
-        for _ in 0..BACKUP_ROUNDS {
+        for _ in 0..COPY_ROUNDS {
             let changed = self.watch.take();
-            let few = changed.len() <= BACKUP_REST;
+            let few = changed.len() <= COPY_REST;
             self.read_again(writer, changed)?;
             if few {
                 break;

@@ -88,14 +88,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if !soak.is_null() {
             let count = |name: &str| soak[name].as_f64().unwrap_or(0.0);
             text += &format!(
-                "\nSoak of {} s at 80 % of it, with {} enrolments and {} erasures: {} errors, {} erased people admitted, memory \
-                 {:.0} MiB\ntwo minutes into the load and {:.0} MiB at its end.\n\n{}\n",
+                "\nSoak of {} + {} s at 80 % of it, with {} enrolments and {} erasures: {} errors, {} erased people admitted, memory \
+                 {:.0} MiB\nafter the first {} s and {:.0} MiB at its end.\n\n{}\n",
+                soak["filling_seconds"],
                 soak["seconds"],
                 soak["enrolled"],
                 soak["erased"],
                 soak["errors"],
                 soak["erased_admitted"],
                 count("memory_before") / 1_048_576.0,
+                soak["filling_seconds"],
                 count("memory_after") / 1_048_576.0,
                 table(STEPS, &Value::Array(vec![soak["load"].clone()]))
             );

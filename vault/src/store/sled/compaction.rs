@@ -11,20 +11,16 @@ use std::time::Duration;
 
 use super::files::{self, Files};
 use super::{COMMITS, Fault, SledStore, guarded};
-use crate::parameters::{BACKUP_REST, BACKUP_ROUNDS, COMPACT_BATCH_BYTES, COMPACT_MIN_BYTES, COMPACT_RATIO};
+use crate::parameters::{COMPACT_BATCH_BYTES, COPY_REST, COPY_ROUNDS};
 use crate::store::{Compacted, Store, StoreError, Table};
 
 /// A row's tree and key.
 pub(super) type Place = (usize, Vec<u8>);
 
 impl SledStore {
-    pub(super) fn is_worth_compacting(&self) -> bool {
-        let (bytes, made) = (self.size_bytes(), self.made_bytes.load(Ordering::SeqCst));
-        bytes >= COMPACT_MIN_BYTES && bytes as f64 >= COMPACT_RATIO * made as f64
-    }
-
     pub(super) fn move_to_fresh_files(&self, stop: &dyn Fn() -> bool) -> Result<Option<Compacted>, StoreError> {
         let _one = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check_sound()?;
         let before = self.size_bytes();
         {
             // Whoever writes from now on is noted.
@@ -66,9 +62,9 @@ impl SledStore {
         if !self.described(fresh.copy_all(old, stop))? {
             return Ok(None);
         }
-        for _ in 0..BACKUP_ROUNDS {
+        for _ in 0..COPY_ROUNDS {
             let changed = self.changed().as_mut().map(std::mem::take).unwrap_or_default();
-            let few = changed.len() <= BACKUP_REST;
+            let few = changed.len() <= COPY_REST;
             self.described(fresh.copy_again(old, changed))?;
             if few || stop() {
                 break;
@@ -82,6 +78,7 @@ impl SledStore {
     /// Brings fresh files to this moment, while writers wait, and puts them in use.
     fn change(&self, old: &Files, fresh: Files) -> Result<(), StoreError> {
         let _alone = self.applying();
+        self.check_sound()?;
         let rest = self.changed().take().unwrap_or_default();
         self.described(fresh.copy_again(old, rest))?;
         self.described(fresh.copy_again(old, [(Table::ALL.len(), COMMITS.to_vec())]))?;
@@ -95,6 +92,12 @@ impl SledStore {
         self.made_bytes.store(bytes, Ordering::SeqCst);
         *self.files.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
+    }
+
+    /// A restart ends in whole transactions; a copy of what is in memory after a failed write might not.
+    fn check_sound(&self) -> Result<(), StoreError> {
+        let doubtful = self.doubtful.load(Ordering::SeqCst);
+        if doubtful { Err(StoreError::SyncFailed { path: self.folder.clone() }) } else { Ok(()) }
     }
 
     /// Files that do not count. Where they cannot be removed now, the next opening tries again.

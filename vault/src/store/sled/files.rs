@@ -88,8 +88,7 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// The folder in use, and the bytes that it took when it was made, 0 if that is not known. What an interrupted compaction
-/// has left is removed.
+/// The folder in use, and the bytes that it took when it was made, 0 if that is not known.
 pub(super) fn current(folder: &Path) -> Result<(PathBuf, u64), StoreError> {
     let io = |path: PathBuf| move |error| StoreError::Io { path, error };
     let pointer = folder.join(CURRENT);
@@ -108,17 +107,34 @@ pub(super) fn current(folder: &Path) -> Result<(PathBuf, u64), StoreError> {
     };
     let path = folder.join(&name);
     // sled would make it anew, and empty.
-    if name != FIRST && !path.is_dir() {
-        return Err(StoreError::Damaged { path: folder.to_owned(), reason: format!("the folder {name} is missing") });
-    }
-    for entry in std::fs::read_dir(folder).map_err(io(folder.to_owned()))? {
-        let entry = entry.map_err(io(folder.to_owned()))?;
-        let found = entry.file_name().to_string_lossy().into_owned();
-        if is_rows(&found) && found != name {
-            std::fs::remove_dir_all(entry.path()).map_err(io(entry.path()))?;
-        }
+    if !path.is_dir() && (name != FIRST || !others(folder, &path)?.is_empty()) {
+        return Err(StoreError::Damaged {
+            path: folder.to_owned(),
+            reason: format!("its folder {name} is missing, or the file `current` that names another"),
+        });
     }
     Ok((path, bytes))
+}
+
+/// Removes what an interrupted compaction has left, once the folder in use has proven to hold what was acknowledged.
+pub(super) fn remove_others(folder: &Path, used: &Path) -> Result<(), StoreError> {
+    for path in others(folder, used)? {
+        std::fs::remove_dir_all(&path).map_err(|error| StoreError::Io { path, error })?;
+    }
+    Ok(())
+}
+
+/// Folders of rows besides the one in use.
+fn others(folder: &Path, used: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let io = |error| StoreError::Io { path: folder.to_owned(), error };
+    let mut others = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if is_rows(&entry.file_name().to_string_lossy()) && entry.path() != used {
+            others.push(entry.path());
+        }
+    }
+    Ok(others)
 }
 
 /// The folder after the one in use.

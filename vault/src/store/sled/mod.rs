@@ -32,6 +32,7 @@ use self::files::Files;
 use self::witness::Witness;
 use super::{Body, Compacted, Row, Rows, Store, StoreError, Table, Transaction};
 use crate::group_sync::GroupSync;
+use crate::parameters::{COMPACT_MIN_BYTES, COMPACT_RATIO};
 
 /// Counts transactions, in a tree of its own.
 const ENGINE: &str = "Engine";
@@ -57,6 +58,8 @@ pub struct SledStore {
     /// Shares synchronizations of the blobs' folder.
     names: GroupSync,
     broken: AtomicBool,
+    /// A write has failed: in memory there may be half of it, which no other files must make whole.
+    doubtful: AtomicBool,
     /// After the files, so that it is dropped last.
     _lock: File,
 }
@@ -102,6 +105,7 @@ impl SledStore {
             group: GroupSync::default(),
             names: GroupSync::default(),
             broken: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
             _lock: lock,
         };
         let found = store.counted()?;
@@ -112,6 +116,7 @@ impl SledStore {
         if verify {
             store.verify()?;
         }
+        files::remove_others(folder, &rows)?;
         Ok(store)
     }
 
@@ -157,7 +162,10 @@ impl SledStore {
     }
 
     fn wait(&self, write: u64) -> Result<(), StoreError> {
-        self.group.wait(write, || self.flush()).map_err(|_| StoreError::SyncFailed { path: self.folder.clone() })
+        self.group.wait(write, || self.flush()).map_err(|_| {
+            self.doubtful.store(true, Ordering::SeqCst);
+            StoreError::SyncFailed { path: self.folder.clone() }
+        })
     }
 
     /// Runs an engine call; a panic inside it closes the store.
@@ -258,7 +266,10 @@ impl Store for SledStore {
                 match outcome {
                     Ok(()) => Ok(true),
                     Err(TransactionError::Abort(())) => Ok(false),
-                    Err(TransactionError::Storage(error)) => Err(Fault::Sled(error)),
+                    Err(TransactionError::Storage(error)) => {
+                        self.doubtful.store(true, Ordering::SeqCst);
+                        Err(Fault::Sled(error))
+                    }
                 }
             });
             // Also after a failure: how much of it was applied is not known.
@@ -337,7 +348,8 @@ impl Store for SledStore {
     }
 
     fn is_wasteful(&self) -> bool {
-        self.is_worth_compacting()
+        let (bytes, made) = (self.size_bytes(), self.made_bytes.load(Ordering::SeqCst));
+        bytes >= COMPACT_MIN_BYTES && bytes as f64 >= COMPACT_RATIO * made as f64
     }
 
     fn compact(&self, stop: &dyn Fn() -> bool) -> Result<Option<Compacted>, StoreError> {
