@@ -15,19 +15,26 @@ const WHAT: &str = "volar.v1 second-factor challenge";
 /// Most people that one challenge names: the best candidate and the close second.
 pub const CANDIDATES_MAX: usize = 2;
 
+/// Somebody whom digits may belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The person.
+    pub subject: SubjectId,
+    /// The gallery in which they were found.
+    pub gallery: GalleryId,
+}
+
 /// Whom digits that are typed now may belong to, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Challenge {
     /// Answered once. The ticket of the admission that comes of it has the same id, so that it too is claimed once.
     pub id: TicketId,
-    /// Whose gallery the candidates come from.
+    /// Whose galleries the candidates come from.
     pub tenant: TenantId,
-    /// The gallery searched.
-    pub gallery: GalleryId,
     /// The best candidate.
-    pub best: SubjectId,
+    pub best: Candidate,
     /// The second, if it was that one who made the best ambiguous.
-    pub second: Option<SubjectId>,
+    pub second: Option<Candidate>,
     /// Where.
     pub site: SiteId,
     /// The reader that asked, and the only one that may answer.
@@ -60,8 +67,8 @@ pub enum ChallengeError {
 
 impl Challenge {
     /// Everybody whom it names: at most [`CANDIDATES_MAX`].
-    pub fn candidates(&self) -> impl Iterator<Item = SubjectId> {
-        [Some(self.best), self.second].into_iter().flatten()
+    pub fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        [Some(&self.best), self.second.as_ref()].into_iter().flatten()
     }
 
     /// Seals the challenge under `key`.
@@ -109,12 +116,12 @@ mod tests {
     }
 
     fn challenge(randomness: &SeededRandomness) -> Challenge {
+        let candidate = |gallery| Candidate { subject: SubjectId::random(randomness), gallery: slug(gallery) };
         Challenge {
             id: TicketId::random(randomness),
             tenant: slug("acme"),
-            gallery: slug("members"),
-            best: SubjectId::random(randomness),
-            second: Some(SubjectId::random(randomness)),
+            best: candidate("members"),
+            second: Some(candidate("staff")),
             site: slug("north"),
             device: slug("gate-1"),
             lane: slug("lane-1"),
@@ -131,8 +138,8 @@ mod tests {
         assert_eq!(open(1_999).as_ref(), Ok(&challenge));
         assert_eq!(open(2_000), Err(ChallengeError::Expired));
         assert_eq!(challenge.candidates().count(), 2);
-        for subject in challenge.candidates() {
-            assert!(!sealed.windows(16).any(|window| window == subject.as_bytes()));
+        for candidate in challenge.candidates() {
+            assert!(!sealed.windows(16).any(|window| window == candidate.subject.as_bytes()));
         }
     }
 
@@ -159,8 +166,8 @@ mod tests {
             id: challenge.id,
             purpose: Purpose::Admission,
             tenant: challenge.tenant.clone(),
-            gallery: challenge.gallery.clone(),
-            subject: challenge.best,
+            gallery: challenge.best.gallery.clone(),
+            subject: challenge.best.subject,
             site: challenge.site.clone(),
             device: challenge.device.clone(),
             lane: challenge.lane.clone(),

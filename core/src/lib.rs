@@ -7,6 +7,7 @@ pub mod audit;
 pub mod challenge;
 pub mod clock;
 pub mod coverage;
+pub mod galleries;
 pub mod id;
 pub mod log_safe;
 pub mod nearness;

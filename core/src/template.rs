@@ -30,6 +30,9 @@ pub const ROTATIONS_MAX: usize = 5;
 pub const PROBE_CODES_MAX: usize = ROTATIONS_MAX * (2 * CODE_SHIFT + 1) * (2 * CODE_SHIFT + 1);
 /// Most references kept of one palm.
 pub const REFERENCES_PER_PALM_MAX: usize = 5;
+/// Most galleries that a person belongs to, or that a lane searches: their tenant's, a group of sites' and a site's. A palm
+/// protected for all of them still fits in one message.
+pub const GALLERIES_MAX: usize = 3;
 
 /// Why numbers are not a template.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

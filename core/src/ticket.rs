@@ -33,7 +33,7 @@ pub struct Ticket {
     pub purpose: Purpose,
     /// Whose gallery it comes from.
     pub tenant: TenantId,
-    /// The gallery searched.
+    /// The gallery in which they were found.
     pub gallery: GalleryId,
     /// The person recognised.
     pub subject: SubjectId,

@@ -36,8 +36,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kiosk = Kiosk::new(Parts {
         rules: config.rules(ScoreModel::for_model(&pipeline.model())?),
         notice: config.notice.clone(),
-        vault: VaultClient::new(servers.channel(), config.gallery.clone()),
-        matcher: MatcherClient::new(servers.channel(), config.gallery.clone(), config.lane.clone()),
+        vault: VaultClient::new(servers.channel(), config.galleries.clone()),
+        matcher: MatcherClient::new(servers.channel(), config.lane.clone()),
         provider: Arc::new(TestProvider::new(randomness.clone())),
         model: pipeline.model(),
         clock: clock.clone(),

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Deserialize;
-use volar_core::id::{GalleryId, LaneId};
+use volar_core::galleries::Galleries;
+use volar_core::id::LaneId;
 use volar_core::score::ScoreModel;
 use volar_palm::guided::GuideConfig;
 use volar_palm::pipeline::PipelineConfig;
@@ -27,8 +28,8 @@ pub const DEFAULT: &str = include_str!("default.toml");
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The gallery that people are enrolled into.
-    pub gallery: GalleryId,
+    /// The galleries that people are enrolled into, all of them.
+    pub galleries: Galleries,
     /// The name under which the matcher counts failed removals of this kiosk.
     pub lane: LaneId,
     /// The page.

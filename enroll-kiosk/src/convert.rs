@@ -1,7 +1,7 @@
 //! Between this crate's types and the wire contract. What comes from outside is checked here.
 
 use volar_core::clock::Timestamp;
-use volar_core::id::{EnrollmentId, ModelId};
+use volar_core::id::{EnrollmentId, GalleryId, ModelId};
 use volar_core::protection::GalleryProtection;
 use volar_core::second_factor::Kind;
 use volar_core::secret::Key;
@@ -17,11 +17,15 @@ use crate::session::{Identified, Palm, Receipt, Standing};
 use crate::vault_client::Protection;
 
 /// A gallery's protection as the vault gives it.
-pub(crate) fn protection(mut response: v1::GetProtectionResponse) -> Result<Protection, CallError> {
+pub(crate) fn protection(
+    gallery: &GalleryId,
+    mut response: v1::GetProtectionResponse,
+) -> Result<Protection, CallError> {
     let key = Key::from_slice(&response.key).ok_or(CallError::malformed("key"));
     response.key.zeroize();
     let model: ModelId = response.model.parse().map_err(|_| CallError::malformed("model"))?;
-    Ok(Protection { transform: GalleryProtection::new(&key?), generation: response.generation, model })
+    let (gallery, transform) = (gallery.clone(), GalleryProtection::new(&key?));
+    Ok(Protection { gallery, transform, generation: response.generation, model })
 }
 
 /// A release as the vault records it.
@@ -42,8 +46,28 @@ pub(crate) fn protect(palm: &Palm, protection: &GalleryProtection) -> Option<Enr
     Some(EnrolledPalm { position: palm.position, references, probe })
 }
 
+/// One gallery's palms as they travel.
+pub(crate) fn membership(protection: &Protection, palms: &[EnrolledPalm]) -> v1::Membership {
+    v1::Membership {
+        gallery: protection.gallery.to_string(),
+        generation: protection.generation,
+        model: protection.model.to_string(),
+        palms: palms.iter().map(palm).collect(),
+    }
+}
+
+/// One gallery's probe as it travels.
+pub(crate) fn gallery_probe(protection: &Protection, probe: &Probe) -> v1::GalleryProbe {
+    v1::GalleryProbe {
+        gallery: protection.gallery.to_string(),
+        generation: protection.generation,
+        model: protection.model.to_string(),
+        probe: Some(self::probe(probe)),
+    }
+}
+
 /// A protected palm as it travels.
-pub(crate) fn palm(palm: &EnrolledPalm) -> v1::EnrolledPalm {
+fn palm(palm: &EnrolledPalm) -> v1::EnrolledPalm {
     let position = match palm.position {
         Position::Left => v1::PalmPosition::Left,
         Position::Right => v1::PalmPosition::Right,
@@ -56,7 +80,7 @@ pub(crate) fn palm(palm: &EnrolledPalm) -> v1::EnrolledPalm {
 }
 
 /// A protected probe as it travels.
-pub(crate) fn probe(probe: &Probe) -> v1::Probe {
+fn probe(probe: &Probe) -> v1::Probe {
     v1::Probe {
         embedding: probe.embedding.expose().to_vec(),
         orientation_codes: probe.codes.iter().map(|code| code.to_bytes()).collect(),

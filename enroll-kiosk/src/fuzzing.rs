@@ -1,6 +1,7 @@
 //! What comes to a kiosk from its servers, as functions over any bytes: none of them may panic. For the fuzzer alone.
 
 use prost::Message;
+use volar_core::id::GalleryId;
 use volar_proto::v1;
 
 use crate::convert;
@@ -12,7 +13,9 @@ pub const ANSWERS: usize = 5;
 /// An answer of kind `which` from vault or matcher.
 pub fn answer(which: usize, bytes: &[u8]) {
     match which % ANSWERS {
-        0 => with(bytes, |response: v1::GetProtectionResponse| drop(convert::protection(response))),
+        0 => with(bytes, |response: v1::GetProtectionResponse| {
+            with_gallery(|gallery| drop(convert::protection(gallery, response)))
+        }),
         1 => with(bytes, |response: v1::EnrollResponse| {
             let _ = convert::enrollment_id(&response.enrollment_id);
             let _ = convert::standing(response.state());
@@ -26,6 +29,10 @@ pub fn answer(which: usize, bytes: &[u8]) {
         }),
         _ => with(bytes, |response: v1::WithdrawResponse| drop(convert::receipt(response.receipt))),
     }
+}
+
+fn with_gallery(check: impl FnOnce(&GalleryId)) {
+    check(&"members".parse().expect("a slug"));
 }
 
 fn with<M: Message + Default>(bytes: &[u8], check: impl FnOnce(M)) {

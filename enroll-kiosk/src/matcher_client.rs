@@ -1,7 +1,7 @@
 //! What the kiosk asks of a matcher: whose palm wants to be removed.
 
 use tonic::transport::Channel;
-use volar_core::id::{GalleryId, IdempotencyId, LaneId};
+use volar_core::id::{IdempotencyId, LaneId};
 use volar_core::template::Probe;
 use volar_proto::v1;
 use volar_proto::v1::identification_service_client::IdentificationServiceClient;
@@ -12,35 +12,26 @@ use crate::parameters::CALL_TIME_MAX;
 use crate::session::Identified;
 use crate::vault_client::{Protection, timed};
 
-/// A client of a matcher for one gallery.
+/// A client of a matcher.
 #[derive(Clone, Debug)]
 pub struct MatcherClient {
     channel: Channel,
-    gallery: GalleryId,
     lane: LaneId,
 }
 
 impl MatcherClient {
     /// A client over `channel`; failures count against `lane`.
-    pub fn new(channel: Channel, gallery: GalleryId, lane: LaneId) -> Self {
-        Self { channel, gallery, lane }
+    pub fn new(channel: Channel, lane: LaneId) -> Self {
+        Self { channel, lane }
     }
 
-    /// Says whose palm `probe` is, for a withdrawal. One attempt.
-    pub async fn identify(
-        &self,
-        id: IdempotencyId,
-        protection: &Protection,
-        probe: &Probe,
-    ) -> Result<Identified, CallError> {
+    /// Says whose palm it is that `probes` are, one under each gallery's protection, for a withdrawal. One attempt.
+    pub async fn identify(&self, id: IdempotencyId, probes: &[(&Protection, Probe)]) -> Result<Identified, CallError> {
         let request = v1::IdentifyRequest {
             idempotency_id: id.to_string(),
-            gallery: self.gallery.to_string(),
             lane: self.lane.to_string(),
             purpose: v1::Purpose::Withdrawal.into(),
-            probe: Some(convert::probe(probe)),
-            generation: protection.generation,
-            model: protection.model.to_string(),
+            probes: probes.iter().map(|(protection, probe)| convert::gallery_probe(protection, probe)).collect(),
         };
         let mut client = IdentificationServiceClient::new(self.channel.clone())
             .max_encoding_message_size(volar_proto::MESSAGE_BYTES_MAX);

@@ -38,8 +38,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     let kiosk = Kiosk::new(Parts {
         rules: config.rules(scores),
         notice: config.notice.clone(),
-        vault: VaultClient::new(vault, config.gallery.clone()),
-        matcher: MatcherClient::new(matcher, config.gallery.clone(), config.lane.clone()),
+        vault: VaultClient::new(vault, config.galleries.clone()),
+        matcher: MatcherClient::new(matcher, config.lane.clone()),
         provider: payment::open(&config.payment, randomness.clone()),
         model: pipeline.model(),
         clock: clock.clone(),

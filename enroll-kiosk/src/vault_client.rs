@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use tonic::Request;
 use tonic::transport::Channel;
+use volar_core::galleries::Galleries;
 use volar_core::id::{EnrollmentId, GalleryId, IdempotencyId, ModelId};
 use volar_core::protection::GalleryProtection;
 use volar_core::template::EnrolledPalm;
@@ -22,6 +24,8 @@ use crate::session::{Receipt, Standing};
 /// How a gallery's templates are protected now.
 #[derive(Clone, Debug)]
 pub struct Protection {
+    /// The gallery.
+    pub gallery: GalleryId,
     /// The transform. In memory only.
     pub transform: GalleryProtection,
     /// Counts up when the gallery is protected anew.
@@ -30,42 +34,42 @@ pub struct Protection {
     pub model: ModelId,
 }
 
-/// A client of the vault for one gallery.
+/// A client of the vault for the galleries that people join here.
 #[derive(Clone, Debug)]
 pub struct VaultClient {
     channel: Channel,
-    gallery: GalleryId,
+    galleries: Galleries,
 }
 
 impl VaultClient {
     /// A client over `channel`.
-    pub fn new(channel: Channel, gallery: GalleryId) -> Self {
-        Self { channel, gallery }
+    pub fn new(channel: Channel, galleries: Galleries) -> Self {
+        Self { channel, galleries }
     }
 
-    /// How to protect templates now.
-    pub async fn protection(&self) -> Result<Protection, CallError> {
-        let request = timed(v1::GetProtectionRequest { gallery: self.gallery.to_string() }, CALL_TIME_MAX);
+    /// How to protect templates now, for each gallery in turn.
+    pub async fn protections(&self) -> Result<Vec<Protection>, CallError> {
+        try_join_all(self.galleries.iter().map(|gallery| self.protection(gallery))).await
+    }
+
+    async fn protection(&self, gallery: &GalleryId) -> Result<Protection, CallError> {
+        let request = timed(v1::GetProtectionRequest { gallery: gallery.to_string() }, CALL_TIME_MAX);
         let response = ProtectionServiceClient::new(self.channel.clone()).get_protection(request).await?;
-        convert::protection(response.into_inner())
+        convert::protection(gallery, response.into_inner())
     }
 
-    /// Stores palms that were protected under `protection`. Payment, or word that there is none, follows.
+    /// Stores one person's palms, which were protected for each gallery. Payment, or word that there is none, follows.
     pub async fn enroll(
         &self,
         id: IdempotencyId,
-        protection: &Protection,
         consent: &Consent,
-        palms: &[EnrolledPalm],
+        memberships: &[(&Protection, Vec<EnrolledPalm>)],
     ) -> Result<EnrollmentId, CallError> {
         let request = v1::EnrollRequest {
             idempotency_id: id.to_string(),
-            gallery: self.gallery.to_string(),
-            generation: protection.generation,
-            model: protection.model.to_string(),
             consent: Some(convert::consent(consent)),
-            palms: palms.iter().map(convert::palm).collect(),
             payment_follows: true,
+            memberships: memberships.iter().map(|(protection, palms)| convert::membership(protection, palms)).collect(),
         };
         let response = self.enrollments().enroll(timed(request, CALL_TIME_MAX)).await?.into_inner();
         convert::enrollment_id(&response.enrollment_id)

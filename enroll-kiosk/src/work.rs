@@ -34,18 +34,23 @@ pub async fn watch_vault(kiosk: Arc<Kiosk>) {
     let shutdown = kiosk.parts.shutdown.clone();
     let mut lacked = Some(Missing::Vault);
     loop {
-        let Some(answer) = shutdown.run_until_cancelled(kiosk.parts.vault.protection()).await else { return };
+        let Some(answer) = shutdown.run_until_cancelled(kiosk.parts.vault.protections()).await else { return };
         let missing = match &answer {
-            Ok(protection) if protection.model == kiosk.parts.model => None,
+            Ok(protections) if other_model(&kiosk, protections).is_none() => None,
             Ok(_) => Some(Missing::Model),
             Err(_) => Some(Missing::Vault),
         };
         if missing != lacked {
             match (&answer, missing) {
-                (Ok(protection), Some(_)) => tracing::error!(
-                    gallery_model = %log_safe(&protection.model), own_model = %log_safe(&kiosk.parts.model),
-                    "the gallery is of another model than this kiosk: update the kiosk or name another gallery"
-                ),
+                (Ok(protections), Some(_)) => {
+                    if let Some(protection) = other_model(&kiosk, protections) {
+                        tracing::error!(
+                            gallery = %log_safe(&protection.gallery), gallery_model = %log_safe(&protection.model),
+                            own_model = %log_safe(&kiosk.parts.model),
+                            "the gallery is of another model than this kiosk: update the kiosk or name another gallery"
+                        );
+                    }
+                }
                 (Err(error), _) => tracing::warn!(%error, "the vault is not available"),
                 _ => tracing::info!("the vault answers"),
             }
@@ -60,6 +65,11 @@ pub async fn watch_vault(kiosk: Arc<Kiosk>) {
             return;
         }
     }
+}
+
+/// A gallery whose references this kiosk's templates do not compare with, if there is one.
+fn other_model<'a>(kiosk: &Kiosk, protections: &'a [Protection]) -> Option<&'a Protection> {
+    protections.iter().find(|protection| protection.model != kiosk.parts.model)
 }
 
 impl Kiosk {
@@ -101,15 +111,17 @@ impl Job {
         // A gallery that is protected anew between two attempts refused the first for certain: the second is another
         // call, with another id.
         loop {
-            let Ended::Answered(protection) = self.protection().await else { return };
-            let protected: Vec<EnrolledPalm> =
-                palms.iter().filter_map(|palm| convert::protect(palm, &protection.transform)).collect();
+            let Ended::Answered(protections) = self.protections().await else { return };
+            let protect = |protection: &Protection| -> Vec<EnrolledPalm> {
+                palms.iter().filter_map(|palm| convert::protect(palm, &protection.transform)).collect()
+            };
+            let memberships: Vec<_> = protections.iter().map(|protection| (protection, protect(protection))).collect();
             let id = self.kiosk.idempotency_id();
             let vault = &self.kiosk.parts.vault;
-            let attempt = || vault.enroll(id, &protection, &consent, &protected);
+            let attempt = || vault.enroll(id, &consent, &memberships);
             match self.until_known(attempt).await {
                 Ended::Answered(enrollment) => {
-                    tracing::info!(enrollment = %log_safe(&enrollment), hands = protected.len(), "enrolled");
+                    tracing::info!(enrollment = %log_safe(&enrollment), hands = palms.len(), "enrolled");
                     return self.tell(|session, number, now| session.enrolled(number, enrollment, now));
                 }
                 Ended::Refused(reason) if reason == "GENERATION_MISMATCH" => continue,
@@ -180,11 +192,12 @@ impl Job {
     }
 
     async fn identify(self, template: Template) {
-        let Ended::Answered(protection) = self.protection().await else { return };
-        let probe = protection.transform.probe(&template);
+        let Ended::Answered(protections) = self.protections().await else { return };
+        let probes: Vec<_> =
+            protections.iter().map(|protection| (protection, protection.transform.probe(&template))).collect();
         drop(template);
         let id = self.kiosk.idempotency_id();
-        let attempt = || self.kiosk.parts.matcher.identify(id, &protection, &probe);
+        let attempt = || self.kiosk.parts.matcher.identify(id, &probes);
         match self.until_answered(Missing::Matcher, attempt).await {
             Ended::Answered(identified) => {
                 self.tell(|session, number, now| session.identified(number, identified, now));
@@ -224,10 +237,10 @@ impl Job {
         }
     }
 
-    async fn protection(&self) -> Ended<Protection> {
-        let ended = self.until_answered(Missing::Vault, || self.kiosk.parts.vault.protection()).await;
+    async fn protections(&self) -> Ended<Vec<Protection>> {
+        let ended = self.until_answered(Missing::Vault, || self.kiosk.parts.vault.protections()).await;
         match ended {
-            Ended::Answered(protection) if protection.model != self.kiosk.parts.model => {
+            Ended::Answered(protections) if other_model(&self.kiosk, &protections).is_some() => {
                 self.refuse("MODEL_MISMATCH".to_owned());
                 Ended::Over
             }

@@ -53,12 +53,12 @@ impl Stand {
         let (servers, hands, shutdown) = (Servers::start().await, Hands::new(), CancellationToken::new());
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_milliseconds(1_795_000_000_000)));
         let randomness = Arc::new(SeededRandomness::new(3));
-        let (gallery, lane) = (config.gallery.clone(), config.lane.clone());
+        let (galleries, lane) = (config.galleries.clone(), config.lane.clone());
         let kiosk = Kiosk::new(Parts {
             rules: config.rules(scores()),
             notice: config.notice.clone(),
-            vault: VaultClient::new(servers.channel(), gallery.clone()),
-            matcher: MatcherClient::new(servers.channel(), gallery, lane),
+            vault: VaultClient::new(servers.channel(), galleries),
+            matcher: MatcherClient::new(servers.channel(), lane),
             provider: Arc::new(TestProvider::new(randomness.clone())),
             model: MODEL.parse().expect("a slug"),
             clock: clock.clone(),
@@ -186,9 +186,9 @@ async fn a_whole_visit_with_both_hands() {
     let books = stand.servers.books();
     let [enrolled] = &books.enrolled[..] else { panic!("enrolled once") };
     assert!(enrolled.payment_follows);
-    let positions: Vec<_> = enrolled.palms.iter().map(|palm| palm.position()).collect();
+    let positions: Vec<_> = enrolled.memberships[0].palms.iter().map(|palm| palm.position()).collect();
     assert_eq!(positions, [v1::PalmPosition::Left, v1::PalmPosition::Right]);
-    for palm in &enrolled.palms {
+    for palm in &enrolled.memberships[0].palms {
         assert_eq!(palm.references.len(), 3);
         assert_eq!(palm.probe.as_ref().map(|probe| probe.orientation_codes.len()), Some(49));
     }
@@ -291,7 +291,7 @@ async fn a_gallery_protected_anew_is_enrolled_into_again() {
     let stand = Stand::new().await;
     stand.servers.books().generation_changes = true;
     stand.to_payment();
-    assert_eq!(stand.servers.books().enrolled[0].generation, 2);
+    assert_eq!(stand.servers.books().enrolled[0].memberships[0].generation, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -56,13 +56,13 @@ async fn served(bytes: &[u8]) -> Vec<u8> {
 fn kiosk(config: &Config, shutdown: &CancellationToken) -> Arc<Kiosk> {
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_milliseconds(1_795_000_000_000)));
     let randomness = Arc::new(SeededRandomness::new(3));
-    let (gallery, lane) = (config.gallery.clone(), config.lane.clone());
+    let (galleries, lane) = (config.galleries.clone(), config.lane.clone());
     let model = "palm-lines-2".parse().expect("a slug");
     Kiosk::new(Parts {
         rules: config.rules(ScoreModel::for_model(&model).expect("shipped")),
         notice: config.notice.clone(),
-        vault: VaultClient::new(nowhere(), gallery.clone()),
-        matcher: MatcherClient::new(nowhere(), gallery, lane),
+        vault: VaultClient::new(nowhere(), galleries),
+        matcher: MatcherClient::new(nowhere(), lane),
         provider: Arc::new(TestProvider::new(randomness.clone())),
         model,
         clock,

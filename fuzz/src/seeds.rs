@@ -2,7 +2,7 @@
 
 use prost::Message;
 use volar_core::audit::{Action, Edge, Leaf, TreeHead, leaf_hash};
-use volar_core::challenge::Challenge;
+use volar_core::challenge::{Candidate, Challenge};
 use volar_core::clock::Timestamp;
 use volar_core::id::{SubjectId, TicketId};
 use volar_core::randomness::{Randomness, SeededRandomness};
@@ -76,12 +76,15 @@ fn ticket() -> Ticket {
 }
 
 fn challenge() -> Challenge {
+    let candidate = |byte, gallery: &str| Candidate {
+        subject: SubjectId::from_bytes([byte; 16]),
+        gallery: gallery.parse().expect("a slug"),
+    };
     Challenge {
         id: TicketId::from_bytes([3; 16]),
         tenant: "acme".parse().expect("a slug"),
-        gallery: "members".parse().expect("a slug"),
-        best: SubjectId::from_bytes([7; 16]),
-        second: Some(SubjectId::from_bytes([8; 16])),
+        best: candidate(7, "members"),
+        second: Some(candidate(8, "staff")),
         site: "north".parse().expect("a slug"),
         device: "gate-1".parse().expect("a slug"),
         lane: "lane-1".parse().expect("a slug"),
@@ -117,8 +120,16 @@ fn probe() -> v1::Probe {
     v1::Probe { embedding: embedding(), orientation_codes: vec![vec![0; CODE_BYTES]; 2], quality: 70 }
 }
 
+fn gallery_probe(gallery: &str) -> v1::GalleryProbe {
+    v1::GalleryProbe { gallery: text(gallery), generation: 1, model: text("palm-lines-2"), probe: Some(probe()) }
+}
+
 fn palm() -> v1::EnrolledPalm {
     v1::EnrolledPalm { position: v1::PalmPosition::Left.into(), references: vec![reference()], probe: Some(probe()) }
+}
+
+fn membership(gallery: &str) -> v1::Membership {
+    v1::Membership { gallery: text(gallery), generation: 1, model: text("palm-lines-2"), palms: vec![palm()] }
 }
 
 fn consent() -> v1::Consent {
@@ -148,12 +159,9 @@ fn to_vault() -> Vec<Seed> {
             0,
             &v1::EnrollRequest {
                 idempotency_id: text(ID),
-                gallery: text("members"),
-                generation: 1,
                 consent: Some(consent()),
-                palms: vec![palm()],
                 payment_follows: true,
-                model: text("palm-lines-2"),
+                memberships: vec![membership("members"), membership("staff")],
             },
         ),
         message(
@@ -234,31 +242,25 @@ fn to_matcher() -> Vec<Seed> {
     let item = |item| v1::FollowResponse { item: Some(item) };
     let enrolled = v1::SubjectEnrolled { palms: vec![palm()], verdict_wanted: true, elsewhere: false };
     let key = v1::TicketKey { epoch: 7, key: vec![1; 32], ticket_lifetime_ms: 900_000 };
-    let start = v1::FeedStart { feed_id: text(ID), generation: 1, model: text("palm-lines-2"), last_sequence: 9 };
+    let start = v1::FeedStart {
+        feed_id: text(ID),
+        generation: 1,
+        model: text("palm-lines-2"),
+        last_sequence: 9,
+        sites: vec![text("north")],
+    };
     vec![
         message(
             "identify",
             0,
             &v1::IdentifyRequest {
                 idempotency_id: text(ID),
-                gallery: text("members"),
                 lane: text("lane-1"),
                 purpose: v1::Purpose::Admission.into(),
-                probe: Some(probe()),
-                generation: 1,
-                model: text("palm-lines-2"),
+                probes: vec![gallery_probe("members"), gallery_probe("staff")],
             },
         ),
-        message(
-            "search",
-            1,
-            &v1::SearchRequest {
-                gallery: text("members"),
-                probe: Some(probe()),
-                generation: 1,
-                model: text("palm-lines-2"),
-            },
-        ),
+        message("search", 1, &v1::SearchRequest { probe: Some(gallery_probe("members")) }),
         message("feed-enrolled", 2, &item(Item::Event(event(Change::Enrolled(enrolled))))),
         message("feed-erased", 2, &item(Item::Event(event(Change::Erased(v1::SubjectErased {}))))),
         message("feed-key", 2, &item(Item::TicketKey(key))),
@@ -315,7 +317,7 @@ fn to_device() -> Vec<Seed> {
     };
     let subject = v1::Subject {
         subject_id: text(ID),
-        gallery: text("members"),
+        galleries: vec![text("members"), text("staff")],
         state: v1::EnrollmentState::InReview.into(),
         positions: vec![v1::PalmPosition::Left.into()],
         enrolled_at_unix_ms: AT,
@@ -341,15 +343,18 @@ fn to_device() -> Vec<Seed> {
                 payment_provider: text("test"),
                 payment_label: text("<script>Anna"),
                 last_seen_unix_ms: AT,
-                palms: vec![v1::ExportedPalm {
-                    position: v1::PalmPosition::Left.into(),
-                    qualities: vec![80],
-                    references: vec![reference()],
-                    ..Default::default()
+                memberships: vec![v1::ExportedMembership {
+                    gallery: text("members"),
+                    generation: 1,
+                    model: text("palm-lines-2"),
+                    palms: vec![v1::ExportedPalm {
+                        position: v1::PalmPosition::Left.into(),
+                        qualities: vec![80],
+                        references: vec![reference()],
+                        ..Default::default()
+                    }],
                 }],
                 leaves: vec![v1::ExportedLeaf { leaf: leaf(0), salt: vec![1; 32] }],
-                model: text("palm-lines-2"),
-                generation: 1,
                 second_factor: v1::SecondFactorKind::Code.into(),
             },
         ),

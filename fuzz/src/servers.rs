@@ -74,7 +74,8 @@ pub(crate) fn to_matcher(bytes: &[u8]) {
         1 => with(bytes, |mut request: v1::SearchRequest| {
             drop(convert::search(request.clone()));
             convert::wipe(&mut request);
-            let wiped = request.probe.is_none_or(|probe| probe.embedding.iter().all(|value| *value == 0.0));
+            let probe = request.probe.and_then(|probe| probe.probe);
+            let wiped = probe.is_none_or(|probe| probe.embedding.iter().all(|value| *value == 0.0));
             assert!(wiped, "the palm is wiped");
         }),
         2 => with(bytes, |response: v1::FollowResponse| drop(convert::item(response))),

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use volar_core::clock::Clock;
-use volar_core::id::{DeviceId, GalleryId};
+use volar_core::galleries::Galleries;
+use volar_core::id::DeviceId;
 use volar_palm::guidance::Guidance;
 use volar_palm::guided::Presence;
 
@@ -40,8 +41,8 @@ pub struct Parts {
     pub when_unreachable: WhenUnreachable,
     /// This gate's name, for its first event.
     pub device: DeviceId,
-    /// The gallery, for the same.
-    pub gallery: GalleryId,
+    /// The galleries, for the same.
+    pub galleries: Galleries,
     /// Whether somebody can type at this gate.
     pub keypad: bool,
 }
@@ -304,9 +305,9 @@ impl Agent {
                 if std::mem::replace(&mut self.ready, true) {
                     self.parts.act.tell(What::Sensor { state: SensorState::Back, reason: None, message: None });
                 } else {
-                    let Parts { device, gallery, .. } = &self.parts;
-                    let (device, gallery) = (device.clone(), gallery.clone());
-                    self.parts.act.tell(What::Ready { device, gallery, sensor });
+                    let Parts { device, galleries, .. } = &self.parts;
+                    let (device, galleries) = (device.clone(), galleries.clone());
+                    self.parts.act.tell(What::Ready { device, galleries, sensor });
                 }
                 self.rest();
             }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use volar_core::id::{GalleryId, LaneId};
+use volar_core::galleries::Galleries;
+use volar_core::id::LaneId;
 use volar_palm::guided::GuideConfig;
 use volar_palm::pipeline::PipelineConfig;
 use volar_palm::sensor::SensorConfig;
@@ -23,8 +24,8 @@ pub const DEFAULTS: &str = include_str!("default.toml");
 pub struct Config {
     /// The lane that this reader admits to.
     pub lane: LaneId,
-    /// The gallery that is searched.
-    pub gallery: GalleryId,
+    /// The galleries that are searched.
+    pub galleries: Galleries,
     /// The matcher's address, `https://host:port`.
     pub matcher: String,
     /// The vault's address, `https://host:port`.
@@ -262,7 +263,7 @@ mod tests {
         printed.check().expect("usable");
         let required = r#"
             lane = "lane-1"
-            gallery = "members"
+            galleries = ["members"]
             matcher = "https://localhost:7402"
             vault = "https://localhost:7401"
             sensor = { kind = "v4l2", device = "/dev/video0" }

@@ -7,7 +7,7 @@ use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId};
 use volar_core::protection::GalleryProtection;
 use volar_core::second_factor::Digits;
 use volar_core::secret::Key;
-use volar_core::template::Probe;
+use volar_core::template::Template;
 use volar_proto::v1;
 use volar_service::fault::Fault;
 use volar_service::tls::HandshakeFailure;
@@ -40,32 +40,37 @@ pub enum AnswerError {
     NoTicket,
 }
 
-/// A call to identify `probe`.
+/// A call to identify `template`, protected once for each gallery.
 pub(crate) fn request(
     id: IdempotencyId,
-    gallery: &GalleryId,
     lane: &LaneId,
-    protection: &Protection,
-    probe: &Probe,
+    protections: &[Protection],
+    template: &Template,
 ) -> v1::IdentifyRequest {
+    let probe = |protection: &Protection| {
+        let probe = protection.transform.probe(template);
+        v1::GalleryProbe {
+            gallery: protection.gallery.to_string(),
+            generation: protection.generation,
+            model: protection.model.to_string(),
+            probe: Some(v1::Probe {
+                embedding: probe.embedding.expose().to_vec(),
+                orientation_codes: probe.codes.iter().map(|code| code.to_bytes()).collect(),
+                quality: probe.quality.into(),
+            }),
+        }
+    };
     v1::IdentifyRequest {
         idempotency_id: id.to_string(),
-        gallery: gallery.to_string(),
         lane: lane.to_string(),
         purpose: v1::Purpose::Admission.into(),
-        probe: Some(v1::Probe {
-            embedding: probe.embedding.expose().to_vec(),
-            orientation_codes: probe.codes.iter().map(|code| code.to_bytes()).collect(),
-            quality: probe.quality.into(),
-        }),
-        generation: protection.generation,
-        model: protection.model.to_string(),
+        probes: protections.iter().map(probe).collect(),
     }
 }
 
 /// Wipes the template in a call that has been kept for repeats. (What tonic sent, it has copied and freed.)
 pub(crate) fn wipe(request: &mut v1::IdentifyRequest) {
-    if let Some(probe) = &mut request.probe {
+    for probe in request.probes.iter_mut().filter_map(|probe| probe.probe.as_mut()) {
         probe.embedding.zeroize();
         probe.orientation_codes.iter_mut().for_each(Zeroize::zeroize);
     }
@@ -125,12 +130,13 @@ pub(crate) fn as_identified(response: v1::VerifySecondFactorResponse) -> v1::Ide
     }
 }
 
-/// The gallery's protection.
-pub(crate) fn protection(response: v1::GetProtectionResponse) -> Result<Protection, AnswerError> {
+/// A gallery's protection.
+pub(crate) fn protection(gallery: &GalleryId, response: v1::GetProtectionResponse) -> Result<Protection, AnswerError> {
     let bytes = Zeroizing::new(response.key);
     let key = Key::from_slice(&bytes).ok_or(AnswerError::KeyLength { found: bytes.len() })?;
     let model: ModelId = response.model.parse().map_err(|_| AnswerError::Model)?;
-    Ok(Protection { transform: GalleryProtection::new(&key), generation: response.generation, model })
+    let gallery = gallery.clone();
+    Ok(Protection { gallery, transform: GalleryProtection::new(&key), generation: response.generation, model })
 }
 
 /// The reason that a failed call carries, or else what kind of failure it is.
@@ -197,9 +203,10 @@ mod tests {
             generation: 1,
             model: model.to_owned(),
         };
-        assert!(protection(response(32, "palm-lines-2")).is_ok());
-        assert_eq!(protection(response(31, "m")).err(), Some(AnswerError::KeyLength { found: 31 }));
-        assert_eq!(protection(response(32, "no model")).err(), Some(AnswerError::Model));
+        let gallery: GalleryId = "members".parse().expect("a slug");
+        assert!(protection(&gallery, response(32, "palm-lines-2")).is_ok());
+        assert_eq!(protection(&gallery, response(31, "m")).err(), Some(AnswerError::KeyLength { found: 31 }));
+        assert_eq!(protection(&gallery, response(32, "no model")).err(), Some(AnswerError::Model));
     }
 
     #[test]

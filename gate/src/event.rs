@@ -2,7 +2,7 @@
 //!
 //! | `event` | when | fields besides `event`, `at_unix_ms`, `lane` |
 //! |---|---|---|
-//! | `ready` | the protection key is here and the sensor delivers: people can enter | `device`, `gallery`, `sensor` |
+//! | `ready` | the protection key is here and the sensor delivers: people can enter | `device`, `galleries`, `sensor` |
 //! | `hand` | something appeared before the sensor | |
 //! | `guidance` | what the person is asked to do has changed | `guidance` (such as `closer`, or null when all is well) |
 //! | `decision` | the matcher has decided | see [`Decided`] |
@@ -19,7 +19,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Serialize, Serializer};
 use volar_core::clock::Timestamp;
-use volar_core::id::{DeviceId, GalleryId, LaneId};
+use volar_core::galleries::Galleries;
+use volar_core::id::{DeviceId, LaneId};
 use volar_palm::guidance::Guidance;
 
 use crate::config::WhenUnreachable;
@@ -45,8 +46,8 @@ pub enum What {
     Ready {
         /// This gate's name in its certificate.
         device: DeviceId,
-        /// The gallery searched.
-        gallery: GalleryId,
+        /// The galleries searched.
+        galleries: Galleries,
         /// The sensor, in words.
         sensor: String,
     },
@@ -167,7 +168,7 @@ pub enum Decision {
     Admitted,
     /// Recognised, not surely enough without a second factor.
     StepUp,
-    /// Nobody in the gallery.
+    /// Nobody in the galleries.
     NoMatch,
     /// The capture does not allow a decision: show the hand again.
     Retry,

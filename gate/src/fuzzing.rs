@@ -14,6 +14,6 @@ pub fn answer(which: usize, bytes: &[u8]) {
         assert_eq!(answer.ticket.is_some(), answer.decision == Decision::Admitted, "a ticket is an admission");
         assert!(answer.reason.len() <= 64 && answer.reason.is_ascii(), "{}", answer.reason);
     } else if let Ok(response) = v1::GetProtectionResponse::decode(bytes) {
-        drop(convert::protection(response));
+        drop(convert::protection(&"members".parse().expect("a slug"), response));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
-use volar_core::id::{GalleryId, IdempotencyId, LaneId};
+use volar_core::id::{IdempotencyId, LaneId};
 use volar_core::randomness::Randomness;
 use volar_core::second_factor::Digits;
 use volar_core::template::Template;
@@ -77,26 +77,24 @@ pub struct Trouble {
 pub struct Identifier {
     matcher: IdentificationServiceClient<Channel>,
     keys: KeySource,
-    protection: Protection,
-    gallery: GalleryId,
+    protections: Vec<Protection>,
     lane: LaneId,
     time_max: Duration,
     randomness: Arc<dyn Randomness>,
 }
 
 impl Identifier {
-    /// Asks `matcher` about people of `gallery` at `lane`, with templates protected by what `keys` gave.
+    /// Asks `matcher` about people at `lane`, with templates protected by what `keys` gave.
     pub fn new(
         matcher: Channel,
         keys: KeySource,
-        protection: Protection,
-        gallery: GalleryId,
+        protections: Vec<Protection>,
         lane: LaneId,
         time_max: Duration,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
         let matcher = IdentificationServiceClient::new(matcher);
-        Self { matcher, keys, protection, gallery, lane, time_max, randomness }
+        Self { matcher, keys, protections, lane, time_max, randomness }
     }
 
     /// Asks whose palm `template` is. Answers within the time limit, whatever the matcher does.
@@ -128,8 +126,7 @@ impl Identifier {
 
     async fn ask(&self, template: &Template, deadline: Instant) -> Result<IdentifyResponse, Status> {
         let id = IdempotencyId::random(&*self.randomness);
-        let probe = self.protection.transform.probe(template);
-        let mut request = convert::request(id, &self.gallery, &self.lane, &self.protection, &probe);
+        let mut request = convert::request(id, &self.lane, &self.protections, template);
         let answered = self.until_answered(deadline, |mut matcher| {
             let request = request.clone();
             async move { matcher.identify(request).await }
@@ -166,16 +163,16 @@ impl Identifier {
         }
     }
 
-    /// Fetches the key of the gallery's new generation.
+    /// Fetches the keys anew: some gallery has a new generation.
     async fn refresh(&mut self, deadline: Instant) -> Result<(), Trouble> {
         let left = deadline.saturating_duration_since(Instant::now());
         match self.keys.fetch(left).await {
-            Ok(protection) => {
-                self.protection = protection;
+            Ok(protections) => {
+                self.protections = protections;
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(%error, "the gallery is protected anew and its key cannot be had");
+                tracing::error!(%error, "a gallery is protected anew and its key cannot be had");
                 Err(Trouble { reason: "NO_PROTECTION_KEY".to_owned(), message: error.to_string() })
             }
         }

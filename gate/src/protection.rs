@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use volar_core::galleries::Galleries;
 use volar_core::id::{GalleryId, ModelId};
 use volar_core::protection::GalleryProtection;
 use volar_proto::v1::GetProtectionRequest;
@@ -15,6 +17,8 @@ use crate::parameters::{KEY_PAUSE, KEY_PAUSE_MAX, KEY_TIME_MAX};
 /// A gallery's protection.
 #[derive(Clone, Debug)]
 pub struct Protection {
+    /// The gallery.
+    pub gallery: GalleryId,
     /// The secret transform.
     pub transform: GalleryProtection,
     /// Counts up when the gallery is protected anew.
@@ -52,23 +56,27 @@ pub enum ProtectionError {
     },
 }
 
-/// Fetches one gallery's protection.
+/// Fetches the protection of a lane's galleries.
 #[derive(Clone, Debug)]
 pub struct KeySource {
     vault: ProtectionServiceClient<Channel>,
-    gallery: GalleryId,
+    galleries: Galleries,
     model: ModelId,
 }
 
 impl KeySource {
-    /// Asks `vault` for `gallery`, for templates of `model`.
-    pub fn new(vault: Channel, gallery: GalleryId, model: ModelId) -> Self {
-        Self { vault: ProtectionServiceClient::new(vault), gallery, model }
+    /// Asks `vault` for `galleries`, for templates of `model`.
+    pub fn new(vault: Channel, galleries: Galleries, model: ModelId) -> Self {
+        Self { vault: ProtectionServiceClient::new(vault), galleries, model }
     }
 
-    /// Asks once, for at most `time_max`.
-    pub async fn fetch(&self, time_max: Duration) -> Result<Protection, ProtectionError> {
-        let request = GetProtectionRequest { gallery: self.gallery.to_string() };
+    /// Asks once for every gallery, for at most `time_max`: all of them, in their order, or none.
+    pub async fn fetch(&self, time_max: Duration) -> Result<Vec<Protection>, ProtectionError> {
+        try_join_all(self.galleries.iter().map(|gallery| self.fetch_one(gallery, time_max))).await
+    }
+
+    async fn fetch_one(&self, gallery: &GalleryId, time_max: Duration) -> Result<Protection, ProtectionError> {
+        let request = GetProtectionRequest { gallery: gallery.to_string() };
         let mut vault = self.vault.clone();
         let answered = tokio::time::timeout(time_max.min(KEY_TIME_MAX), vault.get_protection(request)).await;
         let response = match answered {
@@ -79,12 +87,12 @@ impl KeySource {
                 return Err(ProtectionError::NoKey { reason: "NO_ANSWER".to_owned(), message });
             }
         };
-        let protection = convert::protection(response)?;
+        let protection = convert::protection(gallery, response)?;
         if protection.model != self.model {
             let (theirs, ours) = (protection.model, self.model.clone());
-            return Err(ProtectionError::OtherModel { gallery: self.gallery.clone(), theirs, ours });
+            return Err(ProtectionError::OtherModel { gallery: gallery.clone(), theirs, ours });
         }
-        tracing::info!(gallery = %self.gallery, generation = protection.generation, "protection key fetched");
+        tracing::info!(%gallery, generation = protection.generation, "protection key fetched");
         Ok(protection)
     }
 
@@ -93,7 +101,7 @@ impl KeySource {
         &self,
         shutdown: &CancellationToken,
         mut failed: impl FnMut(&ProtectionError),
-    ) -> Option<Protection> {
+    ) -> Option<Vec<Protection>> {
         let mut pause = KEY_PAUSE;
         loop {
             let fetched = tokio::select! {
@@ -101,7 +109,7 @@ impl KeySource {
                 () = shutdown.cancelled() => return None,
             };
             match fetched {
-                Ok(protection) => return Some(protection),
+                Ok(protections) => return Some(protections),
                 Err(error) => failed(&error),
             }
             tokio::select! {

@@ -38,7 +38,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
 
     let embedder = embedding::shipped();
-    let keys = KeySource::new(vault, config.gallery.clone(), embedder.model());
+    let keys = KeySource::new(vault, config.galleries.clone(), embedder.model());
     let guide = Guide::new(Arc::new(Pipeline::new(embedder, config.pipeline.clone())), config.guide.clone());
     let (sensor, stage) = GuidedSensor::open(config.sensor.clone(), guide, clock.clone()).map_err(Exit::usage)?;
 
@@ -51,20 +51,20 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     let shutdown = context.shutdown.clone();
     let page = tokio::spawn(web.serve(page::router(display.clone(), stage), shutdown.clone()));
 
-    let Some(protection) = protection(&keys, &config, &act, &display, &context).await else {
+    let Some(protections) = protections(&keys, &config, &act, &display, &context).await else {
         return stopped(page).await;
     };
     let link = Link::default();
     let parts = Parts {
         watch: eye::start(sensor, shutdown.clone()).map_err(Exit::internal)?,
-        identifier: identifier(&config, matcher.clone(), keys, protection, randomness),
+        identifier: identifier(&config, matcher.clone(), keys, protections, randomness),
         link: link.clone(),
         act,
         display,
         clock,
         when_unreachable: config.when_unreachable,
         device: peer.device,
-        gallery: config.gallery.clone(),
+        galleries: config.galleries.clone(),
         keypad: config.page.keypad,
     };
     tokio::spawn(link::monitor(matcher, link, shutdown.clone()));
@@ -88,14 +88,14 @@ fn fixed(config: &Config, stage: bool) -> Fixed {
     }
 }
 
-/// Fetches the key, however long it takes; meanwhile the screen says that the gate cannot serve. `None` at shutdown.
-async fn protection(
+/// Fetches the keys, however long it takes; meanwhile the screen says that the gate cannot serve. `None` at shutdown.
+async fn protections(
     keys: &KeySource,
     config: &Config,
     act: &Act,
     display: &Display,
     context: &Context,
-) -> Option<Protection> {
+) -> Option<Vec<Protection>> {
     let mut told = false;
     let failed = |error: &ProtectionError| {
         tracing::warn!(%error, "no protection key yet");
@@ -105,23 +105,22 @@ async fn protection(
             act.tell(What::Unreachable { reason, message, policy: config.when_unreachable, opened: false });
         }
     };
-    let protection = keys.fetch_at_last(&context.shutdown, failed).await?;
+    let protections = keys.fetch_at_last(&context.shutdown, failed).await?;
     if told {
         act.tell(What::Recovered);
         display.show(Screen::Starting);
     }
-    Some(protection)
+    Some(protections)
 }
 
 fn identifier(
     config: &Config,
     matcher: Channel,
     keys: KeySource,
-    protection: Protection,
+    protections: Vec<Protection>,
     randomness: Arc<SystemRandomness>,
 ) -> Identifier {
-    let (gallery, lane) = (config.gallery.clone(), config.lane.clone());
-    Identifier::new(matcher, keys, protection, gallery, lane, config.decision_time_max(), randomness)
+    Identifier::new(matcher, keys, protections, config.lane.clone(), config.decision_time_max(), randomness)
 }
 
 async fn stopped(page: tokio::task::JoinHandle<Result<(), volar_service::web::WebError>>) -> Result<(), Exit> {

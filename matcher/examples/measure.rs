@@ -65,16 +65,18 @@ fn main() {
 fn time_to_read(probe: &Probe) -> Duration {
     let request = v1::IdentifyRequest {
         idempotency_id: "3f2b8c1e-5d0a-4f6b-9c7d-2e1f0a9b8c7d".to_owned(),
-        gallery: "members".to_owned(),
         lane: "a".to_owned(),
         purpose: v1::Purpose::Admission.into(),
-        probe: Some(v1::Probe {
-            embedding: probe.embedding.expose().to_vec(),
-            orientation_codes: probe.codes.iter().map(|code| code.to_bytes()).collect(),
-            quality: u32::from(probe.quality),
-        }),
-        generation: 1,
-        model: MODEL.to_owned(),
+        probes: vec![v1::GalleryProbe {
+            gallery: "members".to_owned(),
+            generation: 1,
+            model: MODEL.to_owned(),
+            probe: Some(v1::Probe {
+                embedding: probe.embedding.expose().to_vec(),
+                orientation_codes: probe.codes.iter().map(|code| code.to_bytes()).collect(),
+                quality: u32::from(probe.quality),
+            }),
+        }],
     };
     let bytes = request.encode_to_vec();
     let started = time_on_processor();

@@ -12,8 +12,8 @@ use volar_core::second_factor::Digits;
 use volar_core::secret::Key;
 use volar_core::shard::Shard;
 use volar_core::template::{
-    PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality, REFERENCES_PER_PALM_MAX, Reference,
-    TemplateError,
+    GALLERIES_MAX, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality,
+    REFERENCES_PER_PALM_MAX, Reference, TemplateError,
 };
 use volar_core::ticket::{Purpose, TicketKey};
 use volar_proto::v1;
@@ -24,7 +24,7 @@ use crate::decision::Decision;
 use crate::duplicates::{Finding, Verdict};
 use crate::feed::{Change, Event, Item, Start, Wanted};
 use crate::gallery::Protection;
-use crate::identify::{Answer, Call};
+use crate::identify::{Answer, Call, GalleryProbe};
 use crate::index::IndexedPalm;
 use crate::parameters::{CHALLENGE_TIME, SHARD_CANDIDATES};
 use crate::replay::Digest;
@@ -71,14 +71,32 @@ pub fn call(request: v1::IdentifyRequest) -> Result<Call, MessageError> {
         v1::Purpose::Withdrawal => Purpose::Withdrawal,
         v1::Purpose::Unspecified => return Err(field("purpose", "must be ADMISSION or WITHDRAWAL")),
     };
+    let found = request.probes.len();
+    if !(1..=GALLERIES_MAX).contains(&found) {
+        return Err(field("probes", format!("are {found}, must be 1 to {GALLERIES_MAX}, one a gallery")));
+    }
+    let mut probes: Vec<GalleryProbe> = Vec::with_capacity(found);
+    for wire in request.probes {
+        let probe = gallery_probe(wire)?;
+        if probes.iter().any(|earlier| earlier.gallery == probe.gallery) {
+            return Err(field("probes", format!("name gallery \"{}\" twice", probe.gallery)));
+        }
+        probes.push(probe);
+    }
     Ok(Call {
         id: parse::<IdempotencyId>("idempotency_id", &request.idempotency_id)?,
-        gallery: parse::<GalleryId>("gallery", &request.gallery)?,
         lane: parse::<LaneId>("lane", &request.lane)?,
         purpose,
-        generation: request.generation,
-        model: parse::<ModelId>("model", &request.model)?,
-        probe: request.probe.ok_or_else(|| field("probe", "is missing")).and_then(probe)?,
+        probes,
+    })
+}
+
+fn gallery_probe(wire: v1::GalleryProbe) -> Result<GalleryProbe, MessageError> {
+    Ok(GalleryProbe {
+        gallery: gallery(&wire.gallery)?,
+        generation: wire.generation,
+        model: parse::<ModelId>("model", &wire.model)?,
+        probe: wire.probe.ok_or_else(|| field("probe", "is missing")).and_then(probe)?,
     })
 }
 
@@ -87,45 +105,31 @@ pub fn gallery(text: &str) -> Result<GalleryId, MessageError> {
     parse("gallery", text)
 }
 
-/// A router's request, checked.
-pub struct SearchCall {
-    /// Where to search.
-    pub gallery: GalleryId,
-    /// Generation of the probe's protection.
-    pub generation: u32,
-    /// The probe's template model.
-    pub model: ModelId,
-    /// The palm.
-    pub probe: Probe,
-}
-
 /// Checks a router's request.
-pub fn search(request: v1::SearchRequest) -> Result<SearchCall, MessageError> {
-    Ok(SearchCall {
-        gallery: gallery(&request.gallery)?,
-        generation: request.generation,
-        model: parse::<ModelId>("model", &request.model)?,
-        probe: request.probe.ok_or_else(|| field("probe", "is missing")).and_then(probe)?,
-    })
+pub fn search(request: v1::SearchRequest) -> Result<GalleryProbe, MessageError> {
+    request.probe.ok_or_else(|| field("probe", "is missing")).and_then(gallery_probe)
 }
 
 /// A router's request as it travels.
 pub fn wire_search(gallery: &GalleryId, protection: &Protection, probe: &Probe) -> v1::SearchRequest {
+    let probe = v1::Probe {
+        embedding: probe.embedding.expose().to_vec(),
+        orientation_codes: probe.codes.iter().map(ProtectedCode::to_bytes).collect(),
+        quality: probe.quality.into(),
+    };
     v1::SearchRequest {
-        gallery: gallery.to_string(),
-        probe: Some(v1::Probe {
-            embedding: probe.embedding.expose().to_vec(),
-            orientation_codes: probe.codes.iter().map(ProtectedCode::to_bytes).collect(),
-            quality: probe.quality.into(),
+        probe: Some(v1::GalleryProbe {
+            gallery: gallery.to_string(),
+            generation: protection.generation,
+            model: protection.model.model().to_string(),
+            probe: Some(probe),
         }),
-        generation: protection.generation,
-        model: protection.model.model().to_string(),
     }
 }
 
 /// Wipes the palm of a request that was sent.
 pub fn wipe(request: &mut v1::SearchRequest) {
-    if let Some(probe) = &mut request.probe {
+    if let Some(probe) = request.probe.as_mut().and_then(|probe| probe.probe.as_mut()) {
         probe.embedding.zeroize();
         probe.orientation_codes.zeroize();
     }
@@ -200,8 +204,9 @@ pub fn checked(response: v1::CheckSecondFactorResponse, challenge: &Challenge) -
             let id: [u8; 16] =
                 matched.subject_id.try_into().map_err(|_| field("matched.subject_id", "must have 16 bytes"))?;
             let subject = SubjectId::from_bytes(id);
-            let named = challenge.candidates().any(|candidate| candidate == subject);
-            if named { Ok(Checked::Matched(subject)) } else { Err(field("matched.subject_id", "is no candidate")) }
+            let named = challenge.candidates().find(|candidate| candidate.subject == subject);
+            let named = named.ok_or_else(|| field("matched.subject_id", "is no candidate"))?;
+            Ok(Checked::Matched(named.clone()))
         }
     }
 }
@@ -255,6 +260,7 @@ pub fn item(response: v1::FollowResponse) -> Result<Option<Item>, MessageError> 
             generation: start.generation,
             model: parse("start.model", &start.model)?,
             last_sequence: start.last_sequence,
+            sites: start.sites.iter().map(|site| parse("start.sites", site)).collect::<Result<_, _>>()?,
         })),
         Some(Wire::CaughtUp(caught_up)) => Some(Item::CaughtUp(caught_up.last_sequence)),
         Some(Wire::TicketKey(key)) => Some(Item::TicketKey(ticket_key(key)?)),

@@ -4,6 +4,7 @@
 //! stream; following begins again after the last event that took effect. A feed that is another one than before
 //! (restored from a copy, protected anew) starts over from empty.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -12,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
-use volar_core::id::{GalleryId, ModelId, SubjectId};
+use volar_core::id::{GalleryId, ModelId, SiteId, SubjectId};
 use volar_core::log_safe::log_safe;
 use volar_core::score::ScoreModelError;
 use volar_core::shard::Shard;
@@ -53,6 +54,8 @@ pub struct Start {
     pub model: ModelId,
     /// The last number in the feed.
     pub last_sequence: u64,
+    /// The sites whose devices may search it; none for every site of the tenant.
+    pub sites: BTreeSet<SiteId>,
 }
 
 /// A change to one subject.
@@ -317,9 +320,14 @@ impl Follower {
             let same = (&feed.start.feed_id, feed.start.generation, &feed.start.model)
                 == (&start.feed_id, start.generation, &start.model);
             // An end below ours: the vault lost events that it had sent.
-            return if same && start.last_sequence >= self.applied { Ok(()) } else { Err(FeedError::Replaced) };
+            if !same || start.last_sequence < self.applied {
+                return Err(FeedError::Replaced);
+            }
+            self.gallery.restrict_to(start.sites);
+            return Ok(());
         }
         let model = self.gallery.score_model(&start.model)?;
+        self.gallery.restrict_to(start.sites.clone());
         tracing::info!(gallery = %log_safe(&*self.id), generation = start.generation, model = %log_safe(&start.model),
             events = start.last_sequence, "following");
         self.gallery.restart(Protection { generation: start.generation, model });

@@ -1,14 +1,15 @@
 //! One gallery in memory: who may be admitted, who is only searched for duplicates, and what they look like.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock, RwLockWriteGuard};
 
-use volar_core::id::{ModelId, SubjectId};
+use volar_core::id::{ModelId, SiteId, SubjectId};
 use volar_core::score::{Score, ScoreModel, ScoreModelError};
 use volar_core::template::Probe;
 
 use crate::decision::DecisionPolicy;
 use crate::index::{Hit, Index, IndexedPalm, Standing};
-use crate::search::{Identified, Searched};
+use crate::search::{Identified, Searched, judge};
 use crate::verify::candidates;
 
 /// A gallery that is searched while it changes.
@@ -21,6 +22,8 @@ pub struct Gallery {
     score_model: Option<ScoreModel>,
     /// As of the feed's last start; none before.
     contents: RwLock<Option<Arc<Contents>>>,
+    /// The sites whose devices may search it; none for every site.
+    sites: RwLock<BTreeSet<SiteId>>,
 }
 
 struct Contents {
@@ -63,7 +66,7 @@ pub struct Duplicate {
 impl Gallery {
     /// An empty gallery that decides by `policy`; it answers once [`Gallery::restart`] has said what it is made with.
     pub fn new(policy: DecisionPolicy) -> Self {
-        Self { policy, score_model: None, contents: RwLock::default() }
+        Self { policy, score_model: None, contents: RwLock::default(), sites: RwLock::default() }
     }
 
     /// The same, scoring with `score_model` in place of the one that comes with this version.
@@ -87,6 +90,17 @@ impl Gallery {
     /// Forgets everyone, and answers nothing until [`Gallery::restart`].
     pub fn forget(&self) {
         *self.write() = None;
+    }
+
+    /// From now on only devices of `sites` may search; of every site if there are none.
+    pub fn restrict_to(&self, sites: BTreeSet<SiteId>) {
+        *self.sites.write().expect("replacing them does not panic") = sites;
+    }
+
+    /// Whether devices of `site` may search.
+    pub fn serves(&self, site: &SiteId) -> bool {
+        let sites = self.sites.read().expect("replacing them does not panic");
+        sites.is_empty() || sites.contains(site)
     }
 
     /// What references are made with, once known.
@@ -115,7 +129,7 @@ impl Gallery {
         }
         let contents = self.contents()?;
         let searched = self.search_in(&contents, &[probe]).remove(0);
-        Ok(searched.judge(&self.policy, &contents.protection.model))
+        Ok(judge(&[searched], &self.policy, &contents.protection.model))
     }
 
     /// The active subjects who are most like each of `probes`: in less time than one after the other.

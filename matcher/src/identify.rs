@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::try_join_all;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
+use volar_core::challenge::Candidate;
 use volar_core::clock::{Clock, Timestamp};
 use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId, TenantId, TicketId};
 use volar_core::log_safe::log_safe;
 use volar_core::randomness::Randomness;
+use volar_core::score::ScoreModel;
 use volar_core::shard::Shard;
 use volar_core::template::Probe;
 use volar_core::ticket::Purpose;
@@ -25,7 +28,7 @@ use crate::gallery::Protection;
 use crate::lockout::{Held, Lane, Lockout, Try};
 use crate::parameters::BUSY_RETRY;
 use crate::replay::{Conflict, Entrance, Outcome, Replays};
-use crate::search::{Identified, Search, not_ready};
+use crate::search::{Found, Identified, Search, Unsure, judge, not_ready};
 use crate::tail_watch::{TailWatch, Window};
 use crate::tickets::TicketKeys;
 
@@ -33,12 +36,18 @@ use crate::tickets::TicketKeys;
 pub struct Call {
     /// Made and kept by the caller.
     pub id: IdempotencyId,
-    /// Where to search.
-    pub gallery: GalleryId,
     /// The lane that the person stands at.
     pub lane: LaneId,
     /// What a ticket would be for.
     pub purpose: Purpose,
+    /// The palm, once for each gallery to search: one at least, no gallery twice.
+    pub probes: Vec<GalleryProbe>,
+}
+
+/// A palm to be searched for in one gallery.
+pub struct GalleryProbe {
+    /// Where to search.
+    pub gallery: GalleryId,
     /// Generation of the probe's protection.
     pub generation: u32,
     /// The probe's template model.
@@ -125,31 +134,38 @@ impl Matcher {
 
     async fn attempt(&self, peer: Peer, call: Call) -> Result<Answer, Fault> {
         let started = Instant::now();
-        let (search, protection) = self.gallery(&call.gallery, call.generation, &call.model)?;
+        let (galleries, model) = self.galleries_for(&peer, &call.probes)?;
         let purpose = call.purpose;
         let answer = match self.begin(&peer, &call.lane)? {
             Err(left) => self.answer(Decision::Rejected, Reason::LockedOut, Some(left)),
             Ok(attempt) => {
-                let identified = self.search(&*search, &protection, call.probe).await?;
-                let place = Place { gallery: call.gallery, peer, lane: call.lane, purpose };
-                self.conclude(identified, attempt, place)?
+                let names: Vec<_> = call.probes.iter().map(|probe| probe.gallery.clone()).collect();
+                let identified = self.search(&galleries, &model, call.probes).await?;
+                let place = Place { peer, lane: call.lane, purpose };
+                self.conclude(identified, attempt, place, &names)?
             }
         };
         book(&answer, purpose, started.elapsed());
         Ok(answer)
     }
 
-    /// Searches and decides. Where a part of the gallery could not be searched, a sure match is still one; anything less
-    /// might be somebody of that part, so the caller tries again.
-    async fn search(&self, search: &dyn Search, protection: &Protection, probe: Probe) -> Result<Identified, Fault> {
-        if probe.quality < self.policy.quality_min {
+    /// Searches every gallery and decides once. Where a part could not be searched, a sure match is still one; anything
+    /// less might be somebody of that part, so the caller tries again.
+    async fn search(
+        &self,
+        galleries: &[Arc<dyn Search>],
+        model: &ScoreModel,
+        probes: Vec<GalleryProbe>,
+    ) -> Result<Identified, Fault> {
+        if probes.iter().any(|probe| probe.probe.quality < self.policy.quality_min) {
             return Ok(Identified::QUALITY_LOW);
         }
-        let searched = search.search(probe).await?;
-        let identified = searched.judge(&self.policy, &protection.model);
+        let searches = galleries.iter().zip(probes).map(|(gallery, probe)| gallery.search(probe.probe));
+        let searched = try_join_all(searches).await?;
+        let identified = judge(&searched, &self.policy, model);
         match identified.decision {
             Decision::Admitted(_) => Ok(identified),
-            _ if searched.complete => Ok(identified),
+            _ if searched.iter().all(|searched| searched.complete) => Ok(identified),
             _ => {
                 let message = "a part of the gallery cannot be searched now; try again";
                 Err(Fault::new(Code::Unavailable, "SHARD_MISSING", message).retry_after(BUSY_RETRY))
@@ -157,16 +173,35 @@ impl Matcher {
         }
     }
 
-    /// The gallery asked for, if it is served, ready, and comparable with a probe of that `generation` and `model`.
-    pub(crate) fn gallery(
-        &self,
-        id: &GalleryId,
-        generation: u32,
-        model: &ModelId,
-    ) -> Result<(Arc<dyn Search>, Protection), Fault> {
+    /// The galleries asked for, each of which must be there for `peer`, and the score model that all of them share.
+    fn galleries_for(&self, peer: &Peer, probes: &[GalleryProbe]) -> Result<(Vec<Arc<dyn Search>>, ScoreModel), Fault> {
+        let mut shared = None;
+        let mut galleries = Vec::with_capacity(probes.len());
+        for probe in probes {
+            let (search, protection) = self.gallery(probe)?;
+            if !search.serves(&peer.site) {
+                let message = format!("gallery \"{}\" is not for site \"{}\"", probe.gallery, peer.site);
+                let fault = Fault::new(Code::PermissionDenied, "GALLERY_NOT_FOR_SITE", message);
+                return Err(fault.with("gallery", &probe.gallery));
+            }
+            let model = shared.get_or_insert_with(|| protection.model.clone());
+            if model.model() != protection.model.model() {
+                let message =
+                    "the galleries are of two template models, whose scores do not compare; ask for one at a time";
+                return Err(Fault::new(Code::FailedPrecondition, "MODEL_MISMATCH", message));
+            }
+            galleries.push(search);
+        }
+        let model = shared.ok_or_else(|| Fault::new(Code::InvalidArgument, "FIELD_INVALID", "probes are missing"))?;
+        Ok((galleries, model))
+    }
+
+    /// The gallery asked for, if it is served, ready, and comparable with the probe.
+    pub(crate) fn gallery(&self, probe: &GalleryProbe) -> Result<(Arc<dyn Search>, Protection), Fault> {
+        let GalleryProbe { gallery: id, generation, model, .. } = probe;
         let served = self.galleries.get(id).ok_or_else(|| gallery_unknown(id))?;
         let protection = served.search.protection().ok_or_else(not_ready)?;
-        if generation != protection.generation {
+        if *generation != protection.generation {
             let message =
                 "the probe is protected under another key than the gallery; call GetProtection and capture again";
             return Err(Fault::new(Code::FailedPrecondition, "PROTECTION_GENERATION_MISMATCH", message)
@@ -199,18 +234,28 @@ impl Matcher {
         }
     }
 
-    /// Counts the try and makes the ticket.
-    fn conclude(&self, identified: Identified, attempt: Try, place: Place) -> Result<Answer, Fault> {
-        self.book_scores(&identified, &place.gallery);
+    /// Counts the try and makes the ticket. `galleries` are those searched.
+    fn conclude(
+        &self,
+        identified: Identified,
+        attempt: Try,
+        place: Place,
+        galleries: &[GalleryId],
+    ) -> Result<Answer, Fault> {
+        self.book_scores(&identified, galleries);
         let mut answer = self.answer(identified.decision, identified.reason, None);
         match identified.decision {
             Decision::Admitted(subject) => {
                 let id = TicketId::random(&*self.randomness);
-                answer.ticket = Some(self.ticket(id, subject, place, answer.decided_at)?);
+                let search = identified.top.map_or(0, |(_, search)| search);
+                answer.ticket = Some(self.ticket(id, subject, galleries[search].clone(), place, answer.decided_at)?);
                 attempt.succeeded();
             }
             Decision::StepUp => {
-                if let Some(unsure) = identified.unsure {
+                if let Some(Unsure { best, second }) = identified.unsure {
+                    let named =
+                        |found: Found| Candidate { subject: found.subject, gallery: galleries[found.search].clone() };
+                    let unsure = Unsure { best: named(best), second: second.map(named) };
                     answer.challenge = self.challenge(unsure, &place)?;
                 }
             }
@@ -221,15 +266,22 @@ impl Matcher {
         Ok(answer)
     }
 
-    fn book_scores(&self, identified: &Identified, gallery: &GalleryId) {
-        if let Some(top) = identified.top {
+    fn book_scores(&self, identified: &Identified, galleries: &[GalleryId]) {
+        if let Some((top, _)) = identified.top {
             metrics::histogram!("volar_matcher_top_score_decades").record(f64::from(top.value()));
         }
-        if let Some((second, _)) = identified.second {
-            metrics::histogram!("volar_matcher_second_score_decades").record(f64::from(second.value()));
+        let second = identified.strangers.iter().flatten().map(|(score, _)| score.value()).reduce(f32::max);
+        if let Some(second) = second {
+            metrics::histogram!("volar_matcher_second_score_decades").record(f64::from(second));
         }
-        let (Some(served), Some(_)) = (self.galleries.get(gallery), identified.top) else { return };
-        let reached = identified.second.is_some_and(|(_, reached)| reached);
+        // Nobody was compared in a search that was not made.
+        for (gallery, stranger) in galleries.iter().zip(&identified.strangers).filter(|_| identified.top.is_some()) {
+            self.watch_tail(gallery, stranger.is_some_and(|(_, reached)| reached));
+        }
+    }
+
+    fn watch_tail(&self, gallery: &GalleryId, reached: bool) {
+        let Some(served) = self.galleries.get(gallery) else { return };
         let Some(Window { share, alarm }) = served.tail.observe(reached) else { return };
         let name = gallery.to_string();
         metrics::gauge!("volar_matcher_tail_share", "gallery" => name.clone()).set(share);
@@ -257,7 +309,6 @@ impl Matcher {
 
 /// Where a decision holds.
 pub(crate) struct Place {
-    pub(crate) gallery: GalleryId,
     pub(crate) peer: Peer,
     pub(crate) lane: LaneId,
     pub(crate) purpose: Purpose,

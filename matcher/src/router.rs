@@ -17,7 +17,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use volar_core::id::GalleryId;
+use volar_core::id::{GalleryId, SiteId};
 use volar_core::shard::Shard;
 use volar_core::template::Probe;
 use volar_proto::v1::SearchRequest;
@@ -149,6 +149,10 @@ impl Router {
 impl Search for Router {
     fn protection(&self) -> Option<Protection> {
         self.gallery.protection().filter(|_| self.can_search())
+    }
+
+    fn serves(&self, site: &SiteId) -> bool {
+        self.gallery.serves(site)
     }
 
     async fn search(&self, probe: Probe) -> Result<Searched, Fault> {

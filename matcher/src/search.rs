@@ -1,10 +1,11 @@
 //! Where a gallery is searched, in this process or by shards, and what a search gives.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tonic::Code;
-use volar_core::id::SubjectId;
+use volar_core::id::{SiteId, SubjectId};
 use volar_core::score::{Score, ScoreModel};
 use volar_core::template::Probe;
 use volar_service::fault::Fault;
@@ -26,50 +27,71 @@ pub struct Searched {
     pub complete: bool,
 }
 
-/// What a search says.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What the searches of a lane's galleries say together.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Identified {
     /// What is to happen.
     pub decision: Decision,
     /// Why.
     pub reason: Reason,
-    /// The best candidate's score, for statistics; none when nobody was compared.
-    pub top: Option<Score>,
-    /// The score of the best other subject, who is a stranger, and whether it reaches the step-up point.
-    pub second: Option<(Score, bool)>,
+    /// The best candidate's score, for statistics, and which of the searches found it; none when nobody was compared.
+    pub top: Option<(Score, usize)>,
+    /// Of each search: the best score of anybody but the best candidate, who is a stranger then, and whether it reaches the
+    /// step-up point; none where nobody else was compared.
+    pub strangers: Vec<Option<(Score, bool)>>,
     /// Who it may be, of a palm that is not sure enough.
-    pub unsure: Option<Unsure>,
+    pub unsure: Option<Unsure<Found>>,
 }
 
 /// The candidates of a palm that needs a second factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unsure {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsure<T> {
     /// The best.
-    pub best: SubjectId,
+    pub best: T,
     /// The second, if it was that one who made the best ambiguous.
-    pub second: Option<SubjectId>,
+    pub second: Option<T>,
+}
+
+/// Somebody, and which of the searches found them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The person.
+    pub subject: SubjectId,
+    /// Which search.
+    pub search: usize,
 }
 
 impl Identified {
     /// A capture that is too poor to compare.
     pub const QUALITY_LOW: Self =
-        Self { decision: Decision::Retry, reason: Reason::QualityLow, top: None, second: None, unsure: None };
+        Self { decision: Decision::Retry, reason: Reason::QualityLow, top: None, strangers: Vec::new(), unsure: None };
 }
 
-impl Searched {
-    /// Decides, at the thresholds that `policy` gives a gallery of this size.
-    pub fn judge(&self, policy: &DecisionPolicy, model: &ScoreModel) -> Identified {
-        let thresholds = policy.thresholds(model, self.references);
-        let (decision, reason) = decide(&self.candidates, thresholds);
-        let score = |place: usize| self.candidates.get(place).map(|candidate| candidate.score);
-        let second = score(1).map(|score| (score, score >= thresholds.step_up));
-        let subject = |place: usize| self.candidates.get(place).map(|candidate| candidate.subject);
-        let unsure = subject(0).filter(|_| decision == Decision::StepUp).map(|best| {
-            let second = subject(1).filter(|_| reason == Reason::CloseSecond);
-            Unsure { best, second }
-        });
-        Identified { decision, reason, top: score(0), second, unsure }
-    }
+/// Decides on one palm that was searched for in several galleries, at the thresholds that `policy` gives one gallery of all
+/// their references. Somebody who is in two of them counts once, by their better score.
+pub fn judge(searches: &[Searched], policy: &DecisionPolicy, model: &ScoreModel) -> Identified {
+    let thresholds = policy.thresholds(model, searches.iter().map(|searched| searched.references).sum());
+    let each = searches.iter().enumerate();
+    let mut found: Vec<(Candidate, usize)> =
+        each.flat_map(|(search, searched)| searched.candidates.iter().map(move |one| (*one, search))).collect();
+    found.sort_by(|(a, _), (b, _)| a.best_first(b));
+    let mut met = HashSet::new();
+    found.retain(|(candidate, _)| met.insert(candidate.subject));
+    let candidates: Vec<Candidate> = found.iter().map(|(candidate, _)| *candidate).collect();
+    let (decision, reason) = decide(&candidates, thresholds);
+
+    let best = candidates.first().map(|candidate| candidate.subject);
+    let stranger = |searched: &Searched| {
+        let other = searched.candidates.iter().find(|candidate| Some(candidate.subject) != best)?;
+        Some((other.score, other.score >= thresholds.step_up))
+    };
+    let at = |place: usize| found.get(place).map(|(one, search)| Found { subject: one.subject, search: *search });
+    let unsure = at(0).filter(|_| decision == Decision::StepUp).map(|best| {
+        let second = at(1).filter(|_| reason == Reason::CloseSecond);
+        Unsure { best, second }
+    });
+    let top = found.first().map(|(candidate, search)| (candidate.score, *search));
+    Identified { decision, reason, top, strangers: searches.iter().map(stranger).collect(), unsure }
 }
 
 /// A gallery that can be searched.
@@ -77,6 +99,9 @@ impl Searched {
 pub trait Search: Send + Sync {
     /// What probes must be made with; none while the gallery cannot be searched yet.
     fn protection(&self) -> Option<Protection>;
+
+    /// Whether devices of `site` may search.
+    fn serves(&self, site: &SiteId) -> bool;
 
     /// Who is most like `probe`.
     async fn search(&self, probe: Probe) -> Result<Searched, Fault>;
@@ -96,6 +121,10 @@ pub struct LocalSearch {
 impl Search for LocalSearch {
     fn protection(&self) -> Option<Protection> {
         self.gallery.protection().filter(|_| *self.ready.borrow())
+    }
+
+    fn serves(&self, site: &SiteId) -> bool {
+        self.gallery.serves(site)
     }
 
     async fn search(&self, probe: Probe) -> Result<Searched, Fault> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use volar_core::challenge::{Challenge, ChallengeError};
-use volar_core::id::{IdempotencyId, SubjectId, TicketId};
+use volar_core::challenge::{Candidate, Challenge, ChallengeError};
+use volar_core::id::{GalleryId, IdempotencyId, SubjectId, TicketId};
 use volar_core::second_factor::Digits;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_proto::v1;
@@ -36,10 +36,10 @@ pub struct FactorCall {
 }
 
 /// What the vault says of digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checked {
     /// They are this candidate's.
-    Matched(SubjectId),
+    Matched(Candidate),
     /// They are nobody's.
     Refused,
     /// The lane has failed too often.
@@ -76,7 +76,7 @@ impl Matcher {
     }
 
     /// The challenge that goes out with an answer that is not sure enough; none where second factors are off.
-    pub(crate) fn challenge(&self, unsure: Unsure, place: &Place) -> Result<Option<Vec<u8>>, Fault> {
+    pub(crate) fn challenge(&self, unsure: Unsure<Candidate>, place: &Place) -> Result<Option<Vec<u8>>, Fault> {
         // A few digits may let somebody in; they do not have anybody erased.
         if self.second_factor.is_none() || place.purpose != Purpose::Admission {
             return Ok(None);
@@ -86,7 +86,6 @@ impl Matcher {
         let challenge = Challenge {
             id: TicketId::random(&*self.randomness),
             tenant: place.peer.tenant.clone(),
-            gallery: place.gallery.clone(),
             best: unsure.best,
             second: unsure.second,
             site: place.peer.site.clone(),
@@ -136,15 +135,15 @@ impl Matcher {
     }
 
     fn answer_factor(&self, checked: Checked, peer: Peer, challenge: Challenge) -> Result<Answer, Fault> {
-        let subject = match checked {
-            Checked::Matched(subject) => subject,
+        let Candidate { subject, gallery } = match checked {
+            Checked::Matched(candidate) => candidate,
             Checked::Refused => return Ok(self.answer(Decision::Rejected, Reason::SecondFactorRefused, None)),
             Checked::LockedOut(left) => return Ok(self.answer(Decision::Rejected, Reason::LockedOut, Some(left))),
         };
-        let place = Place { gallery: challenge.gallery, peer, lane: challenge.lane, purpose: Purpose::Admission };
+        let place = Place { peer, lane: challenge.lane, purpose: Purpose::Admission };
         let mut answer = self.answer(Decision::Admitted(subject), Reason::SecondFactor, None);
         // However often the same answer is given, by whichever matcher, it is one admission.
-        answer.ticket = Some(self.ticket(challenge.id, subject, place, answer.decided_at)?);
+        answer.ticket = Some(self.ticket(challenge.id, subject, gallery, place, answer.decided_at)?);
         Ok(answer)
     }
 
@@ -153,6 +152,7 @@ impl Matcher {
         &self,
         id: TicketId,
         subject: SubjectId,
+        gallery: GalleryId,
         place: Place,
         decided_at: volar_core::clock::Timestamp,
     ) -> Result<(TicketId, Vec<u8>), Fault> {
@@ -161,7 +161,7 @@ impl Matcher {
             id,
             purpose: place.purpose,
             tenant: place.peer.tenant,
-            gallery: place.gallery,
+            gallery,
             subject,
             site: place.peer.site,
             device: place.peer.device,

@@ -52,7 +52,7 @@ impl ShardService for ShardServer {
         let held = self.held.get(&request.gallery).ok_or_else(|| gallery_unknown(&request.gallery))?;
         // Before the search: the answer holds at least what this feed had said until here.
         let feed_id = held.position.borrow().feed_id.clone();
-        let (search, _) = self.matcher.gallery(&request.gallery, request.generation, &request.model)?;
+        let (search, _) = self.matcher.gallery(&request)?;
         let searched = search.search(request.probe).await?;
         Ok(Response::new(convert::searched(searched, self.shard, feed_id)))
     }

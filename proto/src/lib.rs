@@ -12,5 +12,6 @@ pub mod v1;
 /// The contract's descriptors (a serialised `google.protobuf.FileDescriptorSet`), for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin");
 
-/// Largest message that any server accepts: 1 MiB. An enrolment of two palms is about 200 KiB.
+/// Largest message that any server accepts: 1 MiB. An enrolment of two palms is about 200 KiB a gallery, in
+/// three galleries at most.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;

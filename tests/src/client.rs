@@ -12,8 +12,8 @@ use volar_proto::v1::enrollment_service_client::EnrollmentServiceClient;
 use volar_proto::v1::identification_service_client::IdentificationServiceClient;
 use volar_proto::v1::protection_service_client::ProtectionServiceClient;
 use volar_proto::v1::{
-    ClaimRequest, ClaimResponse, Consent, Decision, EnrollRequest, EnrollmentState, GetEnrollmentRequest,
-    GetProtectionRequest, IdentifyRequest, IdentifyResponse, ListSubjectsRequest, Purpose, Subject,
+    ClaimRequest, ClaimResponse, Consent, Decision, EnrollRequest, EnrollmentState, GalleryProbe, GetEnrollmentRequest,
+    GetProtectionRequest, IdentifyRequest, IdentifyResponse, ListSubjectsRequest, Membership, Purpose, Subject,
 };
 use volar_service::fault::Fault;
 use volar_service::identity::Role;
@@ -157,12 +157,14 @@ impl Clients {
 pub fn enroll(palms: &Palms, person: &Person, payment_follows: bool) -> EnrollRequest {
     EnrollRequest {
         idempotency_id: fresh_id(),
-        gallery: GALLERY.to_owned(),
-        generation: palms.generation,
-        model: palms.model.clone(),
         consent: Some(consent()),
-        palms: palms.enrolled(person),
         payment_follows,
+        memberships: vec![Membership {
+            gallery: GALLERY.to_owned(),
+            generation: palms.generation,
+            model: palms.model.clone(),
+            palms: palms.enrolled(person),
+        }],
     }
 }
 
@@ -170,12 +172,14 @@ pub fn enroll(palms: &Palms, person: &Person, payment_follows: bool) -> EnrollRe
 pub fn identify(palms: &Palms, person: &Person, lane: &str) -> IdentifyRequest {
     IdentifyRequest {
         idempotency_id: fresh_id(),
-        gallery: GALLERY.to_owned(),
         lane: lane.to_owned(),
         purpose: Purpose::Admission as i32,
-        probe: Some(palms.probe(person)),
-        generation: palms.generation,
-        model: palms.model.clone(),
+        probes: vec![GalleryProbe {
+            gallery: GALLERY.to_owned(),
+            generation: palms.generation,
+            model: palms.model.clone(),
+            probe: Some(palms.probe(person)),
+        }],
     }
 }
 

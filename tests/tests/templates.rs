@@ -10,24 +10,24 @@ type Spoil<T> = (&'static str, fn(&mut T), &'static str);
 
 /// What is wrong, how to make it so, and the reason that must come back.
 const ENROLLMENTS: [Spoil<EnrollRequest>; 14] = [
-    ("short embedding", |r| r.palms[0].references[0].embedding.truncate(255), "TEMPLATE_INVALID"),
-    ("long embedding", |r| r.palms[0].references[0].embedding.push(0.0), "TEMPLATE_INVALID"),
-    ("NaN", |r| r.palms[1].references[0].embedding[9] = f32::NAN, "TEMPLATE_INVALID"),
-    ("infinite", |r| r.palms[1].references[0].embedding[9] = f32::INFINITY, "TEMPLATE_INVALID"),
-    ("zero embedding", |r| r.palms[0].references[0].embedding.fill(0.0), "TEMPLATE_INVALID"),
+    ("short embedding", |r| r.memberships[0].palms[0].references[0].embedding.truncate(255), "TEMPLATE_INVALID"),
+    ("long embedding", |r| r.memberships[0].palms[0].references[0].embedding.push(0.0), "TEMPLATE_INVALID"),
+    ("NaN", |r| r.memberships[0].palms[1].references[0].embedding[9] = f32::NAN, "TEMPLATE_INVALID"),
+    ("infinite", |r| r.memberships[0].palms[1].references[0].embedding[9] = f32::INFINITY, "TEMPLATE_INVALID"),
+    ("zero embedding", |r| r.memberships[0].palms[0].references[0].embedding.fill(0.0), "TEMPLATE_INVALID"),
     ("NaN in the probe", |r| probe(r).embedding[0] = f32::NAN, "TEMPLATE_INVALID"),
-    ("short code", |r| r.palms[0].references[0].orientation_code.truncate(383), "TEMPLATE_INVALID"),
+    ("short code", |r| r.memberships[0].palms[0].references[0].orientation_code.truncate(383), "TEMPLATE_INVALID"),
     ("short code in the probe", |r| probe(r).orientation_codes[3].truncate(1), "TEMPLATE_INVALID"),
-    ("no reference", |r| r.palms[0].references.clear(), "TEMPLATE_INVALID"),
-    ("another model", |r| r.model = "oriented-filters-0".to_owned(), "MODEL_MISMATCH"),
-    ("another generation", |r| r.generation += 1, "GENERATION_MISMATCH"),
-    ("another gallery", |r| r.gallery = "staff".to_owned(), "GALLERY_UNKNOWN"),
+    ("no reference", |r| r.memberships[0].palms[0].references.clear(), "TEMPLATE_INVALID"),
+    ("another model", |r| r.memberships[0].model = "oriented-filters-0".to_owned(), "MODEL_MISMATCH"),
+    ("another generation", |r| r.memberships[0].generation += 1, "GENERATION_MISMATCH"),
+    ("another gallery", |r| r.memberships[0].gallery = "staff".to_owned(), "GALLERY_UNKNOWN"),
     ("no consent", |r| r.consent = None, "CONSENT_MISSING"),
-    ("one hand twice", |r| r.palms[1].position = r.palms[0].position, "FIELD_INVALID"),
+    ("one hand twice", |r| r.memberships[0].palms[1].position = r.memberships[0].palms[0].position, "FIELD_INVALID"),
 ];
 
 fn probe(request: &mut EnrollRequest) -> &mut volar_proto::v1::Probe {
-    request.palms[0].probe.as_mut().expect("a complete request has probes")
+    request.memberships[0].palms[0].probe.as_mut().expect("a complete request has probes")
 }
 
 #[tokio::test]
@@ -51,12 +51,12 @@ const IDENTIFICATIONS: [Spoil<IdentifyRequest>; 7] = [
     ("infinite", |r| probe_of(r).embedding[9] = f32::NEG_INFINITY, "TEMPLATE_INVALID"),
     ("zero embedding", |r| probe_of(r).embedding.fill(0.0), "TEMPLATE_INVALID"),
     ("no code", |r| probe_of(r).orientation_codes.clear(), "TEMPLATE_INVALID"),
-    ("another model", |r| r.model = "oriented-filters-0".to_owned(), "MODEL_MISMATCH"),
-    ("another gallery", |r| r.gallery = "staff".to_owned(), "GALLERY_UNKNOWN"),
+    ("another model", |r| r.probes[0].model = "oriented-filters-0".to_owned(), "MODEL_MISMATCH"),
+    ("another gallery", |r| r.probes[0].gallery = "staff".to_owned(), "GALLERY_UNKNOWN"),
 ];
 
 fn probe_of(request: &mut IdentifyRequest) -> &mut volar_proto::v1::Probe {
-    request.probe.as_mut().expect("a complete request has a probe")
+    request.probes[0].probe.as_mut().expect("a complete request has a probe")
 }
 
 #[tokio::test]

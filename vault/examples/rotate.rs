@@ -138,7 +138,7 @@ impl Visitor {
         loop {
             let page = vault.subjects(&operator, &members(), Some(State::Pending), 1_000, &token).expect("readable");
             if let Some((subject, record)) = page.subjects.iter().find(|(_, record)| record.enrollment == enrollment) {
-                return (*subject, record.sequence);
+                return (*subject, record.memberships[0].sequence);
             }
             token = page.next;
             assert!(!token.is_empty(), "an enrollment that was acknowledged is pending");

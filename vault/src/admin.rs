@@ -1,9 +1,10 @@
 //! What operators see and decide. Nothing here shows a template or a payment token.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use volar_core::audit::Action;
-use volar_core::id::{GalleryId, ModelId, SubjectId};
+use volar_core::id::{GalleryId, ModelId, SiteId, SubjectId};
 use volar_service::identity::Peer;
 
 use crate::audit::About;
@@ -11,7 +12,8 @@ use crate::erasure::Why;
 use crate::error::VaultError;
 use crate::feed::head;
 use crate::followers::FollowerStatus;
-use crate::format::v1::{self, Answer, Head, State};
+use crate::format::v1::{Answer, Head, State};
+use crate::format::v2;
 use crate::parameters::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 use crate::rows::{self, Method};
 use crate::store::Table;
@@ -28,6 +30,8 @@ pub struct GalleryStatus {
     pub model: ModelId,
     /// Where its feed ends and how many subjects stand where.
     pub head: Head,
+    /// The sites that may use it; none for every site of the tenant.
+    pub sites: BTreeSet<SiteId>,
     /// Its followers.
     pub followers: Vec<FollowerStatus>,
 }
@@ -36,7 +40,7 @@ pub struct GalleryStatus {
 #[derive(Debug)]
 pub struct Page {
     /// The subjects, with their records.
-    pub subjects: Vec<(SubjectId, v1::Subject)>,
+    pub subjects: Vec<(SubjectId, v2::Subject)>,
     /// Token of the next page; empty on the last.
     pub next: String,
 }
@@ -60,6 +64,7 @@ impl Vault {
                 gallery: gallery.id.clone(),
                 generation: gallery.generation,
                 model: gallery.model.clone(),
+                sites: gallery.sites.clone(),
                 head: head(tenant, self.rows(), &gallery.id)?,
                 followers: self.followers.of(&tenant.id, &gallery.id, now),
             })
@@ -155,8 +160,7 @@ impl Vault {
             self.note(tenant, transaction, &peer.into(), Action::Review, about, word)?;
             let (state, moved) = match decision {
                 ReviewDecision::DifferentPerson => {
-                    let sequence = self.move_to(tenant, transaction, &key, &mut record, State::Active)?;
-                    (Some(State::Active), Some((record.gallery, sequence)))
+                    (Some(State::Active), Some(self.move_to(tenant, transaction, &key, &mut record, State::Active)?))
                 }
                 ReviewDecision::SamePerson => {
                     self.mark_erased(tenant, transaction, subject, &Why::of(peer, "found to be enrolled twice"))?;
@@ -166,9 +170,7 @@ impl Vault {
             self.remember(tenant, transaction, &peer.device, Method::DecideReview, call, Answer::State(state))?;
             Ok((state, moved))
         })?;
-        if let Some((gallery, sequence)) = moved {
-            tenant.gallery(&gallery)?.wake(sequence);
-        }
+        tenant.wake(&moved.unwrap_or_default());
         Ok(state)
     }
 }

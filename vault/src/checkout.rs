@@ -86,7 +86,7 @@ impl Vault {
         claimed_at: Timestamp,
     ) -> Result<(Claimed, SubjectKey), VaultError> {
         let (record, key) = self.living(tenant, rows, ticket.subject)?;
-        if record.gallery != ticket.gallery {
+        if !record.is_member_of(&ticket.gallery) {
             return Err(VaultError::SubjectUnknown);
         }
         if record.state != State::Active {

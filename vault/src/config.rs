@@ -167,6 +167,9 @@ pub struct GalleryConfig {
     pub id: GalleryId,
     /// The model of its references.
     pub model: ModelId,
+    /// The sites whose devices may use it; none for every site of the tenant.
+    #[serde(default)]
+    pub sites: BTreeSet<SiteId>,
 }
 
 /// `[enrollment]`
@@ -317,11 +320,8 @@ impl Config {
             demand((1..=1_000).contains(&backup.keep), "backup.keep", "must be 1 to 1000")?;
             demand(backup.every_hours <= 8_760, "backup.every_hours", "must be at most 8760")?;
         }
-        let galleries = |tenant: &TenantConfig| {
-            tenant.galleries.iter().map(|gallery| (gallery.id.clone(), gallery.model.clone())).collect()
-        };
         Ok(Settings {
-            tenants: self.tenants.iter().map(|tenant| (tenant.id.clone(), galleries(tenant))).collect(),
+            tenants: self.tenants.iter().map(|tenant| (tenant.id.clone(), tenant.galleries.clone())).collect(),
             verdicts_required: self.enrollment.verdicts_required,
             payment_deadline: Duration::from_secs(payment),
             ticket_lifetime: Duration::from_secs(lifetime),

@@ -8,8 +8,8 @@ use volar_core::id::{EnrollmentId, GalleryId, IdempotencyId, SubjectId};
 use volar_core::second_factor::{Digits, Kind as FactorKind};
 use volar_core::shard::Shard;
 use volar_core::template::{
-    CODE_BYTES, EnrolledPalm, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality,
-    REFERENCES_PER_PALM_MAX, Reference, TemplateError,
+    CODE_BYTES, EnrolledPalm, GALLERIES_MAX, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding,
+    Quality, REFERENCES_PER_PALM_MAX, Reference, TemplateError,
 };
 use volar_proto::v1 as wire;
 use zeroize::Zeroizing;
@@ -18,12 +18,13 @@ use crate::admin::{GalleryStatus, Page, ReviewDecision};
 use crate::audit::{LeafProof, LogHead};
 use crate::backup::{BackupInfo, BackupStatus, JobStatus};
 use crate::checkout::Claimed;
-use crate::enrollment::{Enroll, Standing};
+use crate::enrollment::{Enroll, Join, Standing};
 use crate::erasure::{Proof, Receipt};
 use crate::error::VaultError;
-use crate::export::Exported;
+use crate::export::{Exported, ExportedMembership};
 use crate::feed::{FeedItem, FeedStart, News, Wanted};
 use crate::format::v1::{self, State};
+use crate::format::v2;
 use crate::parameters::PALMS_MAX;
 use crate::retention::{Jurisdiction, Removal, Rule, Run, SiteSchedule, beginning};
 use crate::rotation::{KeysStatus, Use, VersionStatus};
@@ -107,21 +108,26 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text
 
 pub(crate) fn enroll(request: wire::EnrollRequest) -> Checked<Enroll> {
     // Before any work on them: a message of 1 MiB could hold thousands.
-    if request.palms.len() > PALMS_MAX {
-        return Err(VaultError::field("palms", "must be one palm or both"));
+    if request.memberships.len() > GALLERIES_MAX {
+        return Err(VaultError::field("memberships", format!("must name 1 to {GALLERIES_MAX} galleries")));
     }
     Ok(Enroll {
-        gallery: gallery(&request.gallery)?,
-        generation: request.generation,
-        model: parse("model", &request.model)?,
+        memberships: request.memberships.iter().enumerate().map(membership).collect::<Checked<_>>()?,
         consent: request.consent.map(consent).transpose()?,
-        palms: request
-            .palms
-            .iter()
-            .enumerate()
-            .map(|(number, palm)| self::palm(number, palm))
-            .collect::<Checked<_>>()?,
         payment_follows: request.payment_follows,
+    })
+}
+
+fn membership((number, membership): (usize, &wire::Membership)) -> Checked<Join> {
+    if membership.palms.len() > PALMS_MAX {
+        return Err(VaultError::field("palms", "must be one palm or both"));
+    }
+    let palm = |(palm, wire)| self::palm(&format!("memberships[{number}].palms[{palm}]"), wire);
+    Ok(Join {
+        gallery: gallery(&membership.gallery)?,
+        generation: membership.generation,
+        model: parse("model", &membership.model)?,
+        palms: membership.palms.iter().enumerate().map(palm).collect::<Checked<_>>()?,
     })
 }
 
@@ -140,8 +146,8 @@ fn consent(consent: wire::Consent) -> Checked<v1::Consent> {
     })
 }
 
-fn palm(number: usize, palm: &wire::EnrolledPalm) -> Checked<EnrolledPalm> {
-    let at = |part: &str| format!("palms[{number}].{part}");
+fn palm(path: &str, palm: &wire::EnrolledPalm) -> Checked<EnrolledPalm> {
+    let at = |part: &str| format!("{path}.{part}");
     let fail = |part: &str, source| VaultError::Template { field: at(part), source };
     let position = match palm.position() {
         wire::PalmPosition::Left => Position::Left,
@@ -339,6 +345,12 @@ pub(crate) fn exported(export: Exported, with_templates: bool) -> wire::ExportSu
             references: if with_templates { enrolled_palm(palm, None).references } else { Vec::new() },
         }
     };
+    let membership = |membership: &ExportedMembership| wire::ExportedMembership {
+        gallery: membership.gallery.to_string(),
+        generation: membership.generation,
+        model: membership.model.to_string(),
+        palms: membership.palms.iter().map(palm).collect(),
+    };
     let leaf = |(leaf, salt): (String, [u8; 32])| wire::ExportedLeaf { leaf, salt: salt.to_vec() };
     let consent = export.subject.consent.clone();
     let (payment_provider, payment_label) = match &export.payment {
@@ -357,10 +369,8 @@ pub(crate) fn exported(export: Exported, with_templates: bool) -> wire::ExportSu
         payment_provider,
         payment_label,
         last_seen_unix_ms: export.last_seen.unix_milliseconds(),
-        palms: export.palms.iter().map(palm).collect(),
         leaves: export.leaves.into_iter().map(leaf).collect(),
-        model: export.model.to_string(),
-        generation: export.generation,
+        memberships: export.memberships.iter().map(membership).collect(),
         second_factor: export.second_factor.map(factor_kind).unwrap_or_default().into(),
         subject: Some(subject_summary(export.id, export.subject)),
     }
@@ -386,8 +396,15 @@ pub(crate) fn claimed(claimed: &Claimed) -> wire::ClaimResponse {
 pub(crate) fn feed_start(start: &FeedStart) -> wire::FollowResponse {
     use wire::follow_response::Item;
     let feed_id = uuid::Builder::from_random_bytes(start.feed_id).into_uuid().to_string();
-    let (generation, model, last_sequence) = (start.generation, start.model.clone(), start.last_sequence);
-    wire::FollowResponse { item: Some(Item::Start(wire::FeedStart { feed_id, generation, model, last_sequence })) }
+    wire::FollowResponse {
+        item: Some(Item::Start(wire::FeedStart {
+            feed_id,
+            generation: start.generation,
+            model: start.model.clone(),
+            last_sequence: start.last_sequence,
+            sites: start.sites.iter().map(ToString::to_string).collect(),
+        })),
+    }
 }
 
 pub(crate) fn ticket_key(key: &volar_core::ticket::TicketKey, lifetime: std::time::Duration) -> wire::FollowResponse {
@@ -457,6 +474,7 @@ pub(crate) fn gallery_status(status: GalleryStatus) -> wire::GalleryStatus {
         subjects_active: status.head.active,
         subjects_in_review: status.head.in_review,
         last_sequence: status.head.last_sequence,
+        sites: status.sites.iter().map(ToString::to_string).collect(),
         followers: followers
             .map(|follower| wire::FollowerStatus {
                 device: follower.device.to_string(),
@@ -471,12 +489,12 @@ pub(crate) fn page(page: Page) -> wire::ListSubjectsResponse {
     wire::ListSubjectsResponse { subjects, next_page_token: page.next }
 }
 
-fn subject_summary(id: SubjectId, subject: v1::Subject) -> wire::Subject {
+fn subject_summary(id: SubjectId, subject: v2::Subject) -> wire::Subject {
     let suspected = subject.verdicts.iter().find_map(|verdict| verdict.duplicate_of);
     let suspected = suspected.filter(|_| subject.state == State::InReview);
     wire::Subject {
         subject_id: id.to_string(),
-        gallery: subject.gallery.to_string(),
+        galleries: subject.memberships.iter().map(|membership| membership.gallery.to_string()).collect(),
         state: state(Some(subject.state)).into(),
         payment_bound: subject.payment_bound,
         consent_policy_version: subject.consent.policy_version,

@@ -13,33 +13,41 @@ use std::time::Duration;
 use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
 use volar_core::id::{EnrollmentId, GalleryId, ModelId, SubjectId};
-use volar_core::template::{EnrolledPalm, REFERENCES_PER_PALM_MAX, TemplateError};
+use volar_core::template::{EnrolledPalm, GALLERIES_MAX, REFERENCES_PER_PALM_MAX, TemplateError};
 use volar_service::identity::Peer;
 
 use crate::audit::About;
 use crate::error::VaultError;
 use crate::format::v1::{self, Answer, Change, Consent, Payment, State};
+use crate::format::v2::{self, Membership};
 use crate::parameters::{CONSENT_AHEAD_MAX, ENROLLMENT_WAIT_MAX, PALMS_MAX, TEXT_BYTES_MAX};
 use crate::payment;
 use crate::rows::{self, Method};
 use crate::store::{Rows, Table, Transaction};
-use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, blocking, probes_name};
+use crate::vault::{Call, SubjectKey, Tenant, Vault, blocking, probes_name};
 
 /// A person to enrol.
 #[derive(Debug)]
 pub struct Enroll {
-    /// Into this gallery.
+    /// Into these galleries, all or none.
+    pub memberships: Vec<Join>,
+    /// Their written release.
+    pub consent: Option<Consent>,
+    /// Whether a payment reference is to follow.
+    pub payment_follows: bool,
+}
+
+/// A person's palms for one gallery.
+#[derive(Debug)]
+pub struct Join {
+    /// The gallery.
     pub gallery: GalleryId,
     /// The generation that the palms are protected under.
     pub generation: u32,
     /// The model that made them.
     pub model: ModelId,
-    /// Their written release.
-    pub consent: Option<Consent>,
     /// One palm or both.
     pub palms: Vec<EnrolledPalm>,
-    /// Whether a payment reference is to follow.
-    pub payment_follows: bool,
 }
 
 /// Where an enrollment stands; no state is erased.
@@ -59,16 +67,15 @@ impl Vault {
             self.store.settle()?;
             return enrolled(answer);
         }
-        let gallery = tenant.gallery(&request.gallery)?;
-        check(request, gallery, self.clock.now(), self.settings.answer_lifetime)?;
+        check(request, tenant, peer, self.clock.now(), self.settings.answer_lifetime)?;
 
         // First what the transaction will refer to: a crash from here to there leaves a key without a subject, which
         // the next start destroys.
         let enrolling = tenant.keys.enrolling();
         let key = SubjectKey::generate(SubjectId::random(&*self.randomness), &*self.randomness);
         let slot = self.key_table.store(key.subject, &key.wrap(tenant, &tenant.keys.current(), &*self.randomness))?;
-        let probes =
-            v1::PendingProbes { probes: request.palms.iter().map(|palm| v1::Probe::of(&palm.probe)).collect() };
+        let palms = request.memberships.iter().flat_map(|join| &join.palms);
+        let probes = v1::PendingProbes { probes: palms.map(|palm| v1::Probe::of(&palm.probe)).collect() };
         let sealed = key.seal(tenant, b"", &probes, &*self.randomness);
         let written = self
             .store
@@ -82,8 +89,8 @@ impl Vault {
             });
         drop(enrolling);
 
-        let (enrollment, sequence) = match written {
-            Ok((enrollment, Some(sequence))) => (enrollment, sequence),
+        let (enrollment, memberships) = match written {
+            Ok((enrollment, Some(memberships))) => (enrollment, memberships),
             // The store may refer to this key, or may not: a repeat of the call tells, or the next start.
             Err((error, true)) => return Err(error),
             // The same call came twice at once, or the store refused: nothing refers to this key.
@@ -94,13 +101,14 @@ impl Vault {
                 return unused.map(|(enrollment, _)| enrollment).map_err(|(error, _)| error);
             }
         };
-        gallery.wake(sequence);
+        tenant.wake(&memberships);
         metrics::counter!("volar_vault_enrollments_total", "tenant" => tenant.id.to_string()).increment(1);
-        tracing::info!(tenant = %tenant.id, gallery = %gallery.id, %enrollment, sequence, "enrolled");
+        let galleries = names(&memberships);
+        tracing::info!(tenant = %tenant.id, galleries, %enrollment, "enrolled");
         Ok(enrollment)
     }
 
-    /// The rows of a new subject, all or none; no sequence number if the call was answered already.
+    /// The rows of a new subject, all or none; no memberships if the call was answered already.
     fn write_enrollment(
         &self,
         tenant: &Tenant,
@@ -109,48 +117,47 @@ impl Vault {
         request: &Enroll,
         key: &SubjectKey,
         slot: u32,
-    ) -> Result<(EnrollmentId, Option<u64>), VaultError> {
+    ) -> Result<(EnrollmentId, Option<Vec<Membership>>), VaultError> {
         let now = self.clock.now();
         let enrollment = EnrollmentId::random(&*self.randomness);
         let deadline = request.payment_follows.then(|| now.after(self.settings.payment_deadline));
-        let palms: Vec<_> = request
-            .palms
-            .iter()
-            .map(|palm| {
-                let id = rows::palm_id(palm.position);
-                (palm.position, key.seal(tenant, &id, &v1::Palm::of(palm), &*self.randomness))
-            })
-            .collect();
+        let sealed = |join: &Join| -> Vec<_> {
+            let seal = |palm| key.seal_palm(tenant, &join.gallery, &v1::Palm::of(palm), &*self.randomness);
+            join.palms.iter().map(|palm| (palm.position, seal(palm))).collect()
+        };
+        let palms: Vec<_> = request.memberships.iter().map(|join| (&join.gallery, sealed(join))).collect();
+        let hands = request.memberships.first().map(|join| join.palms.iter().map(|palm| palm.position).collect());
         let consent = request.consent.clone().ok_or(VaultError::ConsentMissing)?;
         self.store.write(|transaction| {
             if let Some(answer) = self.answered(tenant, transaction, &peer.device, Method::Enroll, call)? {
                 return Ok((enrolled(answer)?, None));
             }
-            let (gallery, subject) = (&request.gallery, key.subject);
-            let pending = Some(State::Pending);
-            let sequence = self.append(tenant, transaction, gallery, subject, Change::Enrolled, None, pending)?;
-            let record = v1::Subject {
-                gallery: gallery.clone(),
+            let (subject, pending) = (key.subject, Some(State::Pending));
+            let galleries = palms.iter().map(|(gallery, _)| *gallery);
+            let memberships = self.append(tenant, transaction, galleries, subject, Change::Enrolled, None, pending)?;
+            let record = v2::Subject {
+                memberships: memberships.clone(),
                 state: State::Pending,
                 enrollment,
                 site: peer.site.clone(),
                 device: peer.device.clone(),
                 enrolled_at: now,
                 consent: consent.clone(),
-                sequence,
-                positions: request.palms.iter().map(|palm| palm.position).collect(),
+                positions: hands.clone().unwrap_or_default(),
                 payment_follows: request.payment_follows,
                 payment_bound: false,
                 verdicts: Vec::new(),
             };
             self.save(tenant, transaction, key, &record)?;
-            for (position, sealed) in &palms {
-                transaction.put(Table::Palms, &rows::palm(&tenant.id, gallery, sequence, *position), sealed)?;
+            for (Membership { gallery, sequence }, (_, palms)) in memberships.iter().zip(&palms) {
+                for (position, sealed) in palms {
+                    transaction.put(Table::Palms, &rows::palm(&tenant.id, gallery, *sequence, *position), sealed)?;
+                }
+                transaction.put(Table::States, &rows::state(&tenant.id, gallery, State::Pending, subject), &[])?;
             }
-            transaction.put(Table::States, &rows::state(&tenant.id, gallery, State::Pending, subject), &[])?;
             let row = rows::subject(&tenant.id, subject);
             let (site, device) = (peer.site.clone(), peer.device.clone());
-            let placement = v1::Placement { slot, gallery: gallery.clone(), sequence, site, device, deadline };
+            let placement = v2::Placement { slot, memberships: memberships.clone(), site, device, deadline };
             self.put(tenant, transaction, Table::Placements, &row, &placement)?;
             let row = rows::enrollment(&tenant.id, enrollment);
             self.put(tenant, transaction, Table::Enrollments, &row, &v1::Enrollment { subject })?;
@@ -158,9 +165,9 @@ impl Vault {
                 transaction.put(Table::Deadlines, &rows::deadline(deadline, &tenant.id, subject), &[])?;
             }
             let about = About::Living { key, seen: true };
-            self.note(tenant, transaction, &peer.into(), Action::Enrollment, about, gallery.as_str())?;
+            self.note(tenant, transaction, &peer.into(), Action::Enrollment, about, &names(&memberships))?;
             self.remember(tenant, transaction, &peer.device, Method::Enroll, call, Answer::Enrolled(enrollment))?;
-            Ok((enrollment, Some(sequence)))
+            Ok((enrollment, Some(memberships)))
         })
     }
 
@@ -184,7 +191,7 @@ impl Vault {
             living => {
                 let (record, _) = living?;
                 let standing = Standing { state: Some(record.state), payment_bound: record.payment_bound };
-                Ok((Some(record.gallery), standing))
+                Ok((record.memberships.into_iter().next().map(|membership| membership.gallery), standing))
             }
         }
     }
@@ -289,7 +296,7 @@ impl Vault {
         subject: SubjectId,
     ) -> Result<(), VaultError> {
         let row = rows::subject(&tenant.id, subject);
-        let placement = tenant.record::<v1::Placement>(transaction, Table::Placements, &row)?;
+        let placement = tenant.record::<v2::Placement>(transaction, Table::Placements, &row)?;
         if let Some(deadline) = placement.and_then(|placement| placement.deadline) {
             transaction.remove(Table::Deadlines, &rows::deadline(deadline, &tenant.id, subject))?;
         }
@@ -308,10 +315,10 @@ impl Vault {
         let found = tenant.record::<v1::Enrollment>(rows, Table::Enrollments, &row)?;
         let v1::Enrollment { subject } = found.ok_or(VaultError::EnrollmentUnknown)?;
         let row = rows::subject(&tenant.id, subject);
-        let here = match tenant.record::<v1::Placement>(rows, Table::Placements, &row)? {
+        let here = match tenant.record::<v2::Placement>(rows, Table::Placements, &row)? {
             Some(placement) => placement.site == peer.site && placement.device == peer.device,
             None => {
-                let tombstone = tenant.record::<v1::Tombstone>(rows, Table::Tombstones, &row)?;
+                let tombstone = tenant.record::<v2::Tombstone>(rows, Table::Tombstones, &row)?;
                 tombstone.is_some_and(|tombstone| tombstone.site == peer.site && tombstone.device == peer.device)
             }
         };
@@ -320,7 +327,7 @@ impl Vault {
 }
 
 /// Whether an enrollment is no longer its kiosk's to change.
-pub(crate) fn is_finished(record: &v1::Subject) -> bool {
+pub(crate) fn is_finished(record: &v2::Subject) -> bool {
     let unpaid = record.payment_follows && !record.payment_bound;
     record.state != State::Pending && !unpaid
 }
@@ -332,26 +339,55 @@ fn enrolled(answer: Answer) -> Result<EnrollmentId, VaultError> {
     }
 }
 
+/// The names of somebody's galleries, for people to read.
+pub(crate) fn names(memberships: &[Membership]) -> String {
+    memberships.iter().map(|membership| membership.gallery.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 /// The rules that a new enrollment must keep. Templates were checked number by number when they were read.
-fn check(request: &Enroll, gallery: &Gallery, now: Timestamp, consent_age_max: Duration) -> Result<(), VaultError> {
-    if request.generation != gallery.generation {
-        return Err(VaultError::GenerationMismatch { found: request.generation, current: gallery.generation });
+fn check(
+    request: &Enroll,
+    tenant: &Tenant,
+    peer: &Peer,
+    now: Timestamp,
+    consent_age_max: Duration,
+) -> Result<(), VaultError> {
+    let memberships = &request.memberships;
+    if memberships.is_empty() || memberships.len() > GALLERIES_MAX {
+        return Err(VaultError::field("memberships", format!("must name 1 to {GALLERIES_MAX} galleries")));
     }
-    if request.model != gallery.model {
-        let (found, current) = (request.model.to_string(), gallery.model.to_string());
+    for (number, join) in memberships.iter().enumerate() {
+        if memberships[..number].iter().any(|earlier| earlier.gallery == join.gallery) {
+            return Err(VaultError::field("memberships", format!("must not name gallery \"{}\" twice", join.gallery)));
+        }
+        check_membership(number, join, tenant, peer)?;
+        let hands = |join: &Join| join.palms.iter().map(|palm| palm.position).collect::<Vec<_>>();
+        if hands(join) != hands(&memberships[0]) {
+            return Err(VaultError::field("memberships", "must hold the same hands in every gallery, in one order"));
+        }
+    }
+    check_consent(request.consent.as_ref().ok_or(VaultError::ConsentMissing)?, now, consent_age_max)
+}
+
+fn check_membership(number: usize, join: &Join, tenant: &Tenant, peer: &Peer) -> Result<(), VaultError> {
+    let gallery = tenant.gallery_for(peer, &join.gallery)?;
+    if join.generation != gallery.generation {
+        return Err(VaultError::GenerationMismatch { found: join.generation, current: gallery.generation });
+    }
+    if join.model != gallery.model {
+        let (found, current) = (join.model.to_string(), gallery.model.to_string());
         return Err(VaultError::ModelMismatch { found, current });
     }
-    check_consent(request.consent.as_ref().ok_or(VaultError::ConsentMissing)?, now, consent_age_max)?;
-    if request.palms.is_empty() || request.palms.len() > PALMS_MAX {
+    if join.palms.is_empty() || join.palms.len() > PALMS_MAX {
         return Err(VaultError::field("palms", "must be one palm or both"));
     }
-    if request.palms.iter().skip(1).any(|palm| palm.position == request.palms[0].position) {
+    if join.palms.iter().skip(1).any(|palm| palm.position == join.palms[0].position) {
         return Err(VaultError::field("palms", "must not hold the same hand twice"));
     }
-    for (number, palm) in request.palms.iter().enumerate() {
+    for (palm_number, palm) in join.palms.iter().enumerate() {
         let found = palm.references.len();
         if found == 0 || found > REFERENCES_PER_PALM_MAX {
-            let field = format!("palms[{number}].references");
+            let field = format!("memberships[{number}].palms[{palm_number}].references");
             return Err(VaultError::Template { field, source: TemplateError::References { found } });
         }
     }

@@ -15,10 +15,11 @@ use volar_core::ticket::Purpose;
 use volar_service::identity::Peer;
 
 use crate::audit::{About, Actor, LeafProof};
-use crate::enrollment::is_finished;
+use crate::enrollment::{is_finished, names};
 use crate::error::VaultError;
 use crate::format::audit::ErasureProof;
-use crate::format::v1::{self, Answer, Change, State, Told};
+use crate::format::v1::{Answer, Change, State, Told};
+use crate::format::v2::{self, Membership};
 use crate::keys::Slot;
 use crate::parameters::ERASURES_AT_ONCE;
 use crate::rows::{self, Method};
@@ -127,8 +128,7 @@ impl Vault {
             Some(told) => told,
             None => {
                 let (wait, now) = (self.settings.erasure_wait, self.clock.now());
-                let told =
-                    self.followers.taken_in(&peer.tenant, &tombstone.gallery, tombstone.sequence, wait, now).await;
+                let told = self.followers.taken_in(&peer.tenant, &tombstone.memberships, wait, now).await;
                 let tenant = peer.tenant.clone();
                 blocking(self, move |vault| vault.note_told(vault.tenant(&tenant)?, subject, told)).await?
             }
@@ -219,26 +219,27 @@ impl Vault {
         if transaction.read(Table::Tombstones, &row)?.is_some() {
             return Ok(());
         }
-        let placement = tenant.record::<v1::Placement>(transaction, Table::Placements, &row)?;
+        let placement = tenant.record::<v2::Placement>(transaction, Table::Placements, &row)?;
         let placement = placement.ok_or(VaultError::SubjectUnknown)?;
-        let gallery = &placement.gallery;
+        let galleries = placement.memberships.iter().map(|membership| &membership.gallery);
         let mut from = None;
-        for state in [State::Pending, State::Active, State::InReview] {
-            let row = rows::state(&tenant.id, gallery, state, subject);
-            if transaction.read(Table::States, &row)?.is_some() {
-                transaction.remove(Table::States, &row)?;
-                from = Some(state);
+        for gallery in galleries.clone() {
+            for state in [State::Pending, State::Active, State::InReview] {
+                let row = rows::state(&tenant.id, gallery, state, subject);
+                if transaction.read(Table::States, &row)?.is_some() {
+                    transaction.remove(Table::States, &row)?;
+                    from = Some(state);
+                }
             }
         }
         self.lift_deadline(tenant, transaction, subject)?;
-        let sequence = self.append(tenant, transaction, gallery, subject, Change::Erased, from, None)?;
-        let tombstone = v1::Tombstone {
-            gallery: gallery.clone(),
+        let memberships = self.append(tenant, transaction, galleries, subject, Change::Erased, from, None)?;
+        let tombstone = v2::Tombstone {
+            memberships,
             site: placement.site,
             device: placement.device,
             receipt: self.randomness.bytes(),
             erased_at: self.clock.now(),
-            sequence,
             told: None,
         };
         self.put(tenant, transaction, Table::Tombstones, &row, &tombstone)?;
@@ -256,7 +257,7 @@ impl Vault {
         let lock = &self.erasing[usize::from(subject.as_bytes()[0]) % ERASURES_AT_ONCE];
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let row = rows::subject(&tenant.id, subject);
-        let placement = tenant.record::<v1::Placement>(self.rows(), Table::Placements, &row)?;
+        let placement = tenant.record::<v2::Placement>(self.rows(), Table::Placements, &row)?;
         let Some(placement) = placement else { return Ok(()) };
         // The mark must be durable before the key is gone.
         self.store.settle()?;
@@ -274,18 +275,21 @@ impl Vault {
                 transaction.remove(table, &row)?;
             }
             transaction.remove(Table::FactorTries, &rows::subject_tries(&tenant.id, subject))?;
-            for position in [Position::Left, Position::Right] {
-                let row = rows::palm(&tenant.id, &placement.gallery, placement.sequence, position);
-                transaction.remove(Table::Palms, &row)?;
+            for Membership { gallery, sequence } in &placement.memberships {
+                for position in [Position::Left, Position::Right] {
+                    transaction.remove(Table::Palms, &rows::palm(&tenant.id, gallery, *sequence, position))?;
+                }
             }
             Ok(())
         })?;
         self.store.remove_blob(&probes_name(subject))?;
         self.key_table.release(Slot(placement.slot));
-        if let Ok(gallery) = tenant.gallery(&placement.gallery) {
-            gallery.wake(crate::feed::head(tenant, self.rows(), &gallery.id)?.last_sequence);
+        for Membership { gallery, .. } in &placement.memberships {
+            if let Ok(gallery) = tenant.gallery(gallery) {
+                gallery.wake(crate::feed::head(tenant, self.rows(), &gallery.id)?.last_sequence);
+            }
         }
-        tracing::info!(tenant = %tenant.id, gallery = %placement.gallery, "a person was erased");
+        tracing::info!(tenant = %tenant.id, galleries = names(&placement.memberships), "a person was erased");
         Ok(())
     }
 
@@ -343,7 +347,7 @@ impl Vault {
         Ok(swept)
     }
 
-    fn tombstone(&self, tenant: &Tenant, subject: SubjectId) -> Result<v1::Tombstone, VaultError> {
+    fn tombstone(&self, tenant: &Tenant, subject: SubjectId) -> Result<v2::Tombstone, VaultError> {
         let row = rows::subject(&tenant.id, subject);
         let found = tenant.record(self.rows(), Table::Tombstones, &row)?;
         found.ok_or(VaultError::RecordMissing { kind: "tombstone" })
@@ -353,7 +357,7 @@ impl Vault {
     fn note_told(&self, tenant: &Tenant, subject: SubjectId, told: Told) -> Result<Told, VaultError> {
         let row = rows::subject(&tenant.id, subject);
         self.store.write(|transaction| {
-            let found = tenant.record::<v1::Tombstone>(transaction, Table::Tombstones, &row)?;
+            let found = tenant.record::<v2::Tombstone>(transaction, Table::Tombstones, &row)?;
             let mut tombstone = found.ok_or(VaultError::RecordMissing { kind: "tombstone" })?;
             let kept = tombstone.told.get_or_insert_with(|| told.clone()).clone();
             self.put(tenant, transaction, Table::Tombstones, &row, &tombstone)?;

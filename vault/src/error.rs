@@ -1,7 +1,7 @@
 //! Everything that the vault refuses, and why.
 
 use volar_core::challenge::ChallengeError;
-use volar_core::id::{GalleryId, TenantId};
+use volar_core::id::{GalleryId, SiteId, TenantId};
 use volar_core::template::TemplateError;
 use volar_core::ticket::TicketError;
 
@@ -30,6 +30,16 @@ pub enum VaultError {
         tenant: TenantId,
         /// The gallery.
         gallery: GalleryId,
+    },
+    /// The gallery is for other sites.
+    #[error(
+        "gallery \"{gallery}\" is not for site \"{site}\"; add the site to the gallery's sites in the vault's configuration, or name another gallery"
+    )]
+    GalleryNotForSite {
+        /// The gallery.
+        gallery: GalleryId,
+        /// The caller's site.
+        site: SiteId,
     },
     /// Protected under an older key.
     #[error("the template is of generation {found}, the gallery is at {current}; call GetProtection and capture again")]

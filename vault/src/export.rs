@@ -2,13 +2,14 @@
 
 use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
-use volar_core::id::{ModelId, SubjectId};
+use volar_core::id::{GalleryId, ModelId, SubjectId};
 use volar_core::second_factor::Kind;
 use volar_service::identity::Peer;
 
 use crate::audit::About;
 use crate::error::VaultError;
 use crate::format::v1::{self, Answer, Palm};
+use crate::format::v2;
 use crate::rows::{self, Method};
 use crate::store::Table;
 use crate::vault::{Call, Vault};
@@ -18,21 +19,29 @@ pub struct Exported {
     /// Who.
     pub id: SubjectId,
     /// Their enrollment and release.
-    pub subject: v1::Subject,
+    pub subject: v2::Subject,
     /// How they pay, if they do; whoever hands it out shows the provider and the label only.
     pub payment: Option<v1::Payment>,
     /// What their second factor is, if they have one; its digits are kept nowhere.
     pub second_factor: Option<Kind>,
     /// Their last interaction.
     pub last_seen: Timestamp,
-    /// Their protected references.
-    pub palms: Vec<Palm>,
+    /// What each of their galleries holds of them.
+    pub memberships: Vec<ExportedMembership>,
     /// Leaves of the audit log about them, oldest first, with the salts that open them.
     pub leaves: Vec<(String, [u8; 32])>,
+}
+
+/// What a gallery holds of a person.
+pub struct ExportedMembership {
+    /// The gallery.
+    pub gallery: GalleryId,
     /// The model of their references.
     pub model: ModelId,
     /// The generation of their references' protection.
     pub generation: u32,
+    /// Their protected references.
+    pub palms: Vec<Palm>,
 }
 
 impl Vault {
@@ -58,23 +67,26 @@ impl Vault {
             let row = rows::subject(&tenant.id, subject);
             let payment = transaction.read(Table::Payments, &row)?;
             let payment = payment.map(|sealed| key.open(tenant, &row, &sealed)).transpose()?;
-            let mut palms = Vec::with_capacity(record.positions.len());
-            for &position in &record.positions {
-                let row = rows::palm(&tenant.id, &record.gallery, record.sequence, position);
-                let sealed = transaction.read(Table::Palms, &row)?;
-                let sealed = sealed.ok_or(VaultError::RecordMissing { kind: "palm" })?;
-                palms.push(key.open(tenant, &rows::palm_id(position), &sealed)?);
+            let mut memberships = Vec::with_capacity(record.memberships.len());
+            for v2::Membership { gallery, sequence } in &record.memberships {
+                let mut palms = Vec::with_capacity(record.positions.len());
+                for &position in &record.positions {
+                    let sealed =
+                        transaction.read(Table::Palms, &rows::palm(&tenant.id, gallery, *sequence, position))?;
+                    let sealed = sealed.ok_or(VaultError::RecordMissing { kind: "palm" })?;
+                    palms.push(key.open_palm(tenant, gallery, position, &sealed)?);
+                }
+                let gallery = tenant.gallery(gallery)?;
+                let (id, model, generation) = (gallery.id.clone(), gallery.model.clone(), gallery.generation);
+                memberships.push(ExportedMembership { gallery: id, model, generation, palms });
             }
-            let gallery = tenant.gallery(&record.gallery)?;
             Ok(Exported {
                 id: subject,
                 payment,
                 second_factor: self.factor(tenant, transaction, &key)?.map(|factor| factor.kind),
                 last_seen: self.last_seen(tenant, transaction, &key)?.unwrap_or(record.enrolled_at),
-                palms,
+                memberships,
                 leaves: self.trail(tenant, transaction, &key)?,
-                model: gallery.model.clone(),
-                generation: gallery.generation,
                 subject: record,
             })
         })

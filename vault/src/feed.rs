@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use volar_core::audit::Action;
-use volar_core::id::{GalleryId, SubjectId};
+use volar_core::id::{GalleryId, SiteId, SubjectId};
 use volar_core::shard::Shard;
 use volar_core::ticket::TicketKey;
 use volar_service::identity::Peer;
@@ -16,6 +16,7 @@ use crate::audit::About;
 use crate::error::VaultError;
 use crate::followers::Connection;
 use crate::format::v1::{self, Answer, Change, State};
+use crate::format::v2::{self, Membership, Verdict};
 use crate::rows::{self, Method};
 use crate::store::{Rows, Table, Transaction};
 use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, probes_name};
@@ -62,6 +63,8 @@ pub struct FeedStart {
     pub generation: u32,
     /// The model of its references.
     pub model: String,
+    /// The sites whose devices may search the gallery; none for every site of the tenant.
+    pub sites: BTreeSet<SiteId>,
     /// The feed's last number now.
     pub last_sequence: u64,
     /// To be held while the follower follows; none for one that wants keys alone.
@@ -210,19 +213,13 @@ impl Vault {
             }
             let row = rows::palm(&tenant.id, &gallery.id, sequence, position);
             let sealed = self.rows().read(Table::Palms, &row)?.ok_or(VaultError::RecordMissing { kind: "palm" })?;
-            palms.push(key.open(tenant, &rows::palm_id(position), &sealed)?);
+            palms.push(key.open_palm(tenant, &gallery.id, position, &sealed)?);
         }
-        let probes = if self.verdict_wanted(&record, reader) { self.store.blob(&probes_name(subject))? } else { None };
+        let wanted = verdict_wanted(self, &record, gallery, reader);
+        let probes = if wanted { self.store.blob(&probes_name(subject))? } else { None };
         let probes = probes.map(|sealed| key.open(tenant, b"", &sealed)).transpose()?;
+        let probes = probes.map(|probes| probes_for(&record, gallery, probes)).transpose()?;
         Ok(News::Enrolled { palms, probes, elsewhere })
-    }
-
-    /// Whether a reader's word on a subject is still needed.
-    fn verdict_wanted(&self, record: &v1::Subject, Reader { peer, shard }: Reader<'_>) -> bool {
-        let mut spoken = record.verdicts.iter().filter(|verdict| verdict.shard == shard);
-        let judged = spoken.clone().count() >= self.settings.verdicts_required
-            || spoken.any(|verdict| verdict.device == peer.device);
-        record.state == State::Pending && !judged
     }
 
     /// Everything up to `sequence` has taken effect in the peer's memory.
@@ -265,7 +262,8 @@ impl Vault {
                 Err(VaultError::SubjectErased) => (None, None),
                 living => {
                     let (mut record, key) = living?;
-                    let verdict = v1::Verdict { device: peer.device.clone(), shard, duplicate_of };
+                    let (device, gallery) = (peer.device.clone(), gallery.id.clone());
+                    let verdict = Verdict { device, gallery, shard, duplicate_of };
                     let moved = if takes(&record, &verdict) {
                         let word = verdict.duplicate_of.map_or("clear", |_| "suspected duplicate");
                         let about = About::Living { key: &key, seen: false };
@@ -280,8 +278,8 @@ impl Vault {
             self.remember(tenant, transaction, &peer.device, method, call, Answer::State(state))?;
             Ok((subject, state, moved))
         })?;
-        if let Some(sequence) = moved {
-            self.decided(gallery, subject, sequence)?;
+        if let Some(memberships) = moved {
+            self.decided(tenant, subject, &memberships)?;
         }
         Ok(state)
     }
@@ -291,14 +289,14 @@ impl Vault {
         tenant: &Tenant,
         transaction: &dyn Transaction,
         key: &SubjectKey,
-        record: &mut v1::Subject,
-        verdict: v1::Verdict,
-    ) -> Result<Option<u64>, VaultError> {
+        record: &mut v2::Subject,
+        verdict: Verdict,
+    ) -> Result<Option<Vec<Membership>>, VaultError> {
         let suspected = verdict.duplicate_of.is_some();
         record.verdicts.push(verdict);
         if suspected {
             self.move_to(tenant, transaction, key, record, State::InReview).map(Some)
-        } else if searched(&record.verdicts, self.settings.verdicts_required) {
+        } else if searched(record, self.settings.verdicts_required) {
             self.move_to(tenant, transaction, key, record, State::Active).map(Some)
         } else {
             self.save(tenant, transaction, key, record)?;
@@ -307,21 +305,21 @@ impl Vault {
     }
 
     /// After a subject has left pending, durably: its probes go, and whoever waits is told.
-    pub(crate) fn decided(&self, gallery: &Gallery, subject: SubjectId, sequence: u64) -> Result<(), VaultError> {
+    fn decided(&self, tenant: &Tenant, subject: SubjectId, memberships: &[Membership]) -> Result<(), VaultError> {
         self.store.remove_blob(&probes_name(subject))?;
-        gallery.wake(sequence);
+        tenant.wake(memberships);
         Ok(())
     }
 
-    /// Changes where a subject stands and appends the event that tells it; returns its number.
+    /// Changes where a subject stands and appends the event that tells it to each of their galleries; returns its numbers.
     pub(crate) fn move_to(
         &self,
         tenant: &Tenant,
         transaction: &dyn Transaction,
         key: &SubjectKey,
-        record: &mut v1::Subject,
+        record: &mut v2::Subject,
         to: State,
-    ) -> Result<u64, VaultError> {
+    ) -> Result<Vec<Membership>, VaultError> {
         let change = match to {
             State::Active => Change::Activated,
             State::InReview => Change::Held,
@@ -329,9 +327,12 @@ impl Vault {
         };
         let from = std::mem::replace(&mut record.state, to);
         self.save(tenant, transaction, key, record)?;
-        transaction.remove(Table::States, &rows::state(&tenant.id, &record.gallery, from, key.subject))?;
-        transaction.put(Table::States, &rows::state(&tenant.id, &record.gallery, to, key.subject), &[])?;
-        self.append(tenant, transaction, &record.gallery, key.subject, change, Some(from), Some(to))
+        let galleries = record.memberships.iter().map(|membership| &membership.gallery);
+        for gallery in galleries.clone() {
+            transaction.remove(Table::States, &rows::state(&tenant.id, gallery, from, key.subject))?;
+            transaction.put(Table::States, &rows::state(&tenant.id, gallery, to, key.subject), &[])?;
+        }
+        self.append(tenant, transaction, galleries, key.subject, change, Some(from), Some(to))
     }
 
     pub(crate) fn save(
@@ -339,36 +340,39 @@ impl Vault {
         tenant: &Tenant,
         transaction: &dyn Transaction,
         key: &SubjectKey,
-        record: &v1::Subject,
+        record: &v2::Subject,
     ) -> Result<(), VaultError> {
         let row = rows::subject(&tenant.id, key.subject);
         Ok(transaction.put(Table::Subjects, &row, &key.seal(tenant, &row, record, &*self.randomness))?)
     }
 
-    /// Appends an event that takes a subject from one state to another; returns its number.
+    /// Appends an event that takes a subject from one state to another to each of `galleries`; returns its numbers.
     #[allow(clippy::too_many_arguments, reason = "one event's facts, in one place")]
-    pub(crate) fn append(
+    pub(crate) fn append<'a>(
         &self,
         tenant: &Tenant,
         transaction: &dyn Transaction,
-        gallery: &GalleryId,
+        galleries: impl Iterator<Item = &'a GalleryId>,
         subject: SubjectId,
         change: Change,
         from: Option<State>,
         to: Option<State>,
-    ) -> Result<u64, VaultError> {
-        let mut head = head(tenant, transaction, gallery)?;
-        head.last_sequence += 1;
-        if let Some(from) = from {
-            *count(&mut head, from) -= 1;
-        }
-        if let Some(to) = to {
-            *count(&mut head, to) += 1;
-        }
-        self.put(tenant, transaction, Table::Heads, &rows::gallery(&tenant.id, gallery), &head)?;
-        let row = rows::event(&tenant.id, gallery, head.last_sequence);
-        self.put(tenant, transaction, Table::Feed, &row, &v1::Event { subject, change })?;
-        Ok(head.last_sequence)
+    ) -> Result<Vec<Membership>, VaultError> {
+        let append = |gallery: &GalleryId| {
+            let mut head = head(tenant, transaction, gallery)?;
+            head.last_sequence += 1;
+            if let Some(from) = from {
+                *count(&mut head, from) -= 1;
+            }
+            if let Some(to) = to {
+                *count(&mut head, to) += 1;
+            }
+            self.put(tenant, transaction, Table::Heads, &rows::gallery(&tenant.id, gallery), &head)?;
+            let row = rows::event(&tenant.id, gallery, head.last_sequence);
+            self.put(tenant, transaction, Table::Feed, &row, &v1::Event { subject, change })?;
+            Ok(Membership { gallery: gallery.clone(), sequence: head.last_sequence })
+        };
+        galleries.map(append).collect()
     }
 
     /// The key that seals a tenant's tickets now.
@@ -378,20 +382,49 @@ impl Vault {
 }
 
 /// Whether a verdict is news: the subject waits for it, and this matcher has not spoken on this part of the gallery.
-fn takes(record: &v1::Subject, verdict: &v1::Verdict) -> bool {
-    let spoken = |earlier: &v1::Verdict| earlier.device == verdict.device && earlier.shard == verdict.shard;
+fn takes(record: &v2::Subject, verdict: &Verdict) -> bool {
+    let place = |verdict: &Verdict| (verdict.device.clone(), verdict.gallery.clone(), verdict.shard);
+    let spoken = |earlier: &Verdict| place(earlier) == place(verdict);
     record.state == State::Pending && !record.verdicts.iter().any(spoken)
 }
 
-/// Whether so many matchers have searched all of a gallery, each all of it or one of its parts.
-fn searched(verdicts: &[v1::Verdict], required: usize) -> bool {
-    let by = |shard: Shard| verdicts.iter().filter(|verdict| verdict.shard == shard).count();
+/// Whether a reader's word on a subject is still needed, of `gallery`.
+fn verdict_wanted(vault: &Vault, record: &v2::Subject, gallery: &Gallery, Reader { peer, shard }: Reader<'_>) -> bool {
+    let here = |verdict: &&Verdict| verdict.gallery == gallery.id && verdict.shard == shard;
+    let mut spoken = record.verdicts.iter().filter(here);
+    let judged = spoken.clone().count() >= vault.settings.verdicts_required
+        || spoken.any(|verdict| verdict.device == peer.device);
+    record.state == State::Pending && !judged
+}
+
+/// The probes that were made for one of somebody's galleries: they lie in the order of the galleries.
+fn probes_for(
+    record: &v2::Subject,
+    gallery: &Gallery,
+    mut all: v1::PendingProbes,
+) -> Result<v1::PendingProbes, VaultError> {
+    let (place, hands) = (record.memberships.iter().position(|at| at.gallery == gallery.id), record.positions.len());
+    let from = place.unwrap_or(usize::MAX).saturating_mul(hands);
+    if all.probes.len() < from.saturating_add(hands) {
+        return Err(VaultError::RecordMissing { kind: "probe" });
+    }
+    Ok(v1::PendingProbes { probes: all.probes.drain(from..from + hands).collect() })
+}
+
+/// Whether so many matchers have searched all of each of somebody's galleries, each all of it or one of its parts.
+fn searched(record: &v2::Subject, required: usize) -> bool {
+    record.memberships.iter().all(|membership| searched_in(record, &membership.gallery) >= required)
+}
+
+fn searched_in(record: &v2::Subject, gallery: &GalleryId) -> usize {
+    let verdicts = || record.verdicts.iter().filter(|verdict| verdict.gallery == *gallery);
+    let by = |shard: Shard| verdicts().filter(|verdict| verdict.shard == shard).count();
     let whole = |count: u16| {
         let parts = (0..count).map(|index| Shard::new(index.into(), count.into()).map_or(0, by));
         parts.min().unwrap_or(0)
     };
-    let counts: BTreeSet<u16> = verdicts.iter().map(|verdict| verdict.shard.count()).collect();
-    counts.into_iter().map(whole).sum::<usize>() >= required
+    let counts: BTreeSet<u16> = verdicts().map(|verdict| verdict.shard.count()).collect();
+    counts.into_iter().map(whole).sum()
 }
 
 fn start(gallery: &Gallery, head: &v1::Head, connection: Option<Connection>) -> FeedStart {
@@ -399,6 +432,7 @@ fn start(gallery: &Gallery, head: &v1::Head, connection: Option<Connection>) -> 
         feed_id: gallery.feed_id(),
         generation: gallery.generation,
         model: gallery.model.to_string(),
+        sites: gallery.sites.clone(),
         last_sequence: head.last_sequence,
         connection,
     }

@@ -11,6 +11,7 @@ use volar_core::id::{DeviceId, GalleryId, TenantId};
 
 use crate::error::VaultError;
 use crate::format::v1::{self, Told};
+use crate::format::v2::Membership;
 use crate::parameters::{FOLLOWER_FORGOTTEN_AFTER, FOLLOWERS_EXPECTED_FOR};
 use crate::rows;
 use crate::store::Table;
@@ -136,30 +137,43 @@ impl Followers {
         .collect()
     }
 
-    /// Waits until every follower that is connected, or about to be, has taken `sequence` in, for `wait` at most; tells which have.
+    /// Waits until every follower of these galleries that is connected, or about to be, has taken their events in, for
+    /// `wait` at most; tells which have. Whoever is late in one gallery has not.
     pub(crate) async fn taken_in(
         &self,
         tenant: &TenantId,
-        gallery: &GalleryId,
-        sequence: u64,
+        events: &[Membership],
         wait: Duration,
         now: Timestamp,
     ) -> Told {
         let mut changed = self.0.changed.subscribe();
+        let standing = || -> Vec<(FollowerStatus, bool)> {
+            let of = |event: &Membership| {
+                let has = |follower: FollowerStatus| {
+                    let taken = follower.acknowledged >= event.sequence;
+                    (follower, taken)
+                };
+                self.of(tenant, &event.gallery, now).into_iter().map(has).collect::<Vec<_>>()
+            };
+            events.iter().flat_map(of).collect()
+        };
         let all_have = async {
             loop {
-                let late = |follower: &FollowerStatus| follower.awaited && follower.acknowledged < sequence;
-                if !self.of(tenant, gallery, now).iter().any(late) || changed.changed().await.is_err() {
+                let late = standing().iter().any(|(follower, taken)| follower.awaited && !taken);
+                if !late || changed.changed().await.is_err() {
                     return;
                 }
             }
         };
         // Running out of time is an answer too: the receipt names who was late.
         let _ = tokio::time::timeout(wait, all_have).await;
-        let (confirmed, pending): (Vec<_>, Vec<_>) =
-            self.of(tenant, gallery, now).into_iter().partition(|follower| follower.acknowledged >= sequence);
-        let devices = |followers: Vec<FollowerStatus>| followers.into_iter().map(|follower| follower.device).collect();
-        Told { confirmed: devices(confirmed), pending: devices(pending) }
+        let mut devices = BTreeMap::new();
+        for (follower, taken) in standing() {
+            *devices.entry(follower.device).or_insert(true) &= taken;
+        }
+        let (confirmed, pending): (Vec<_>, Vec<_>) = devices.into_iter().partition(|(_, taken)| *taken);
+        let names = |devices: Vec<(DeviceId, bool)>| devices.into_iter().map(|(device, _)| device).collect();
+        Told { confirmed: names(confirmed), pending: names(pending) }
     }
 
     fn changed(&self) {
@@ -208,7 +222,9 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_unix_milliseconds(1_000);
 
     async fn told(followers: &Followers, sequence: u64, wait: u64) -> Told {
-        followers.taken_in(&slug("t"), &slug("g"), sequence, Duration::from_millis(wait), NOW).await
+        followers
+            .taken_in(&slug("t"), &[Membership { gallery: slug("g"), sequence }], Duration::from_millis(wait), NOW)
+            .await
     }
 
     #[tokio::test]

@@ -9,11 +9,9 @@ use volar_proto::v1 as wire;
 
 use crate::format::audit::{AuditHead, AuditKey, AuditLeaf, AuditNode, ErasureProof, Trail};
 use crate::format::second_factor::{AnsweredChallenge, FactorTries, SecondFactor};
-use crate::format::v1::{
-    Claim, Enrollment, Event, Follower, Gallery, Head, Idempotency, Palm, Payment, PendingProbes, Placement, Subject,
-    Tombstone,
-};
-use crate::format::{self, Binding, Kind, Record};
+use crate::format::v1::{Claim, Enrollment, Event, Follower, Gallery, Head, Idempotency, Palm, Payment, PendingProbes};
+use crate::format::v2::{Placement, Subject, Tombstone};
+use crate::format::{self, Binding, Kind, Record, VERSION};
 use crate::keys::{KeyFile, KeyHolder, KeyTable, Keyring, Ring, WRAPPED, WrappedKey};
 use crate::{convert, payment};
 
@@ -28,7 +26,7 @@ pub fn message(which: usize, bytes: &[u8]) {
         0 => with(bytes, |request: wire::EnrollRequest| {
             let _ = convert::call(&request.idempotency_id, &request);
             if let Ok(enroll) = convert::enroll(request) {
-                for palm in &enroll.palms {
+                for palm in enroll.memberships.iter().flat_map(|join| &join.palms) {
                     let kept = Palm::of(palm);
                     let back: Palm = postcard::from_bytes(&encoded(&kept)).expect("what was written is read");
                     assert_eq!(encoded(&back), encoded(&kept));
@@ -113,7 +111,8 @@ pub fn plain_records() -> Vec<(String, usize, Vec<u8>)> {
     let tenant: TenantId = "acme".parse().expect("a slug");
     let subject = Some(SubjectId::from_bytes([7; 16]));
     let binding = Binding { tenant: &tenant, subject, id: b"row", key_version: 1 };
-    let lines = include_str!("format/golden/v1.txt").lines().filter_map(|line| line.split_once(' '));
+    let golden = [include_str!("format/golden/v1.txt"), include_str!("format/golden/v2.txt")];
+    let lines = golden.into_iter().flat_map(str::lines).filter_map(|line| line.split_once(' '));
     let plain = |(name, digits): (&str, &str)| {
         let kind = name.trim_start_matches("Early");
         let which = RECORDS.iter().position(|(known, _)| format!("{known:?}") == kind)?;
@@ -121,7 +120,7 @@ pub fn plain_records() -> Vec<(String, usize, Vec<u8>)> {
         let (head, text) = sealed.split_at_checked(17)?;
         let aad = format::associated_data(head[0], RECORDS[which].0, &binding);
         let plain = format::decrypt(&Key::new([1; 32]), head[5..].try_into().ok()?, &aad, text)?;
-        Some((name.to_owned(), which, plain.to_vec()))
+        Some((format!("v{}-{name}", head[0]), which, plain.to_vec()))
     };
     lines.map(|line| plain(line).expect("a golden record opens")).collect()
 }
@@ -132,13 +131,20 @@ fn one<R: Record>(bytes: &[u8]) {
     let key = Key::new([1; 32]);
     assert!(format::open::<R>(bytes, &key, binding).is_err(), "sealed without the key");
     let _ = format::key_version(bytes);
-    let Ok(record) = R::decode(bytes) else { return };
+    for version in 1..=VERSION {
+        if let Ok(record) = R::decode(version, bytes) {
+            written_and_read(&record, &key, binding);
+        }
+    }
+}
+
+fn written_and_read<R: Record>(record: &R, key: &Key, binding: Binding<'_>) {
     // What was read is written so that the same is read again, and nobody else's key or place opens it.
-    let sealed = format::seal(&record, &key, binding, &SeededRandomness::new(1));
-    let back: R = format::open(&sealed, &key, binding).expect("opens where it belongs");
-    assert_eq!(encoded(&back), encoded(&record));
+    let sealed = format::seal(record, key, binding, &SeededRandomness::new(1));
+    let back: R = format::open(&sealed, key, binding).expect("opens where it belongs");
+    assert_eq!(encoded(&back), encoded(record));
     let elsewhere = Binding { id: b"other row", ..binding };
-    assert!(format::open::<R>(&sealed, &key, elsewhere).is_err());
+    assert!(format::open::<R>(&sealed, key, elsewhere).is_err());
 }
 
 /// A key table and tenant keys as a vault makes them in `folder`, for the store of [`file`].

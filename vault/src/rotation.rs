@@ -19,7 +19,7 @@ use volar_service::identity::Peer;
 
 use crate::audit::{About, Actor};
 use crate::error::VaultError;
-use crate::format::{self, FormatError, Kind, v1};
+use crate::format::{self, FormatError, Kind, v2};
 use crate::keys::{KeyName, Slot};
 use crate::parameters::ROTATION_BATCH;
 use crate::rows;
@@ -334,6 +334,6 @@ fn version_of(sealed: &[u8], kind: Kind) -> Result<u32, FormatError> {
 
 fn placed(tenant: &Tenant, key: &[u8], sealed: &[u8]) -> Result<(Slot, volar_core::id::SubjectId), VaultError> {
     let (_, subject) = rows::split_subject(key).ok_or(VaultError::RecordMissing { kind: "subject" })?;
-    let placement: v1::Placement = tenant.open(key, sealed)?;
+    let placement: v2::Placement = tenant.open(key, sealed)?;
     Ok((Slot(placement.slot), subject))
 }

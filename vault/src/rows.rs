@@ -64,11 +64,16 @@ pub(crate) fn event(of: &TenantId, in_gallery: &GalleryId, sequence: u64) -> Vec
 }
 
 pub(crate) fn palm(of: &TenantId, in_gallery: &GalleryId, sequence: u64, position: Position) -> Vec<u8> {
-    [&event(of, in_gallery, sequence), palm_id(position).as_slice()].concat()
+    [&event(of, in_gallery, sequence), palm_hand(position).as_slice()].concat()
 }
 
 /// A palm's id among its subject's.
-pub(crate) fn palm_id(position: Position) -> [u8; 1] {
+pub(crate) fn palm_id(position: Position, in_gallery: &GalleryId) -> Vec<u8> {
+    [palm_hand(position).as_slice(), in_gallery.as_str().as_bytes()].concat()
+}
+
+/// Which hand.
+pub(crate) fn palm_hand(position: Position) -> [u8; 1] {
     match position {
         Position::Left => [b'l'],
         Position::Right => [b'r'],

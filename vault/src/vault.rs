@@ -1,6 +1,6 @@
 //! The vault: keys, store and galleries, opened together and checked against each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,17 +9,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use volar_core::audit::Action;
 use volar_core::clock::{Clock, Timestamp};
-use volar_core::id::{DeviceId, GalleryId, IdempotencyId, ModelId, SubjectId, TenantId};
+use volar_core::id::{DeviceId, GalleryId, IdempotencyId, ModelId, SiteId, SubjectId, TenantId};
 use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
 use volar_service::identity::Peer;
 
 use crate::audit::About;
 use crate::backup::Backups;
+use crate::config::GalleryConfig;
 use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, Answer};
-use crate::format::{self, Binding, FormatError, Record};
+use crate::format::{self, Binding, FormatError, Record, v2};
 use crate::keys::{KeyHolder, KeyTable, Keyring, Ring};
 use crate::parameters::ERASURES_AT_ONCE;
 use crate::retention::Schedules;
@@ -79,7 +80,7 @@ pub struct Parts<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Tenants and their galleries.
-    pub tenants: Vec<(TenantId, Vec<(GalleryId, ModelId)>)>,
+    pub tenants: Vec<(TenantId, Vec<GalleryConfig>)>,
     /// Matchers that must have searched for duplicates before a subject becomes active.
     pub verdicts_required: usize,
     /// An enrollment that announces a payment must have it within this time.
@@ -120,6 +121,8 @@ pub(crate) struct Gallery {
     pub(crate) id: GalleryId,
     pub(crate) generation: u32,
     pub(crate) model: ModelId,
+    /// The sites whose devices may use it; none for every site of the tenant.
+    pub(crate) sites: BTreeSet<SiteId>,
     pub(crate) key: Key,
     feed_id: Mutex<[u8; 16]>,
     /// The feed's last sequence number: a wake-up; what happened is read from the store.
@@ -156,6 +159,7 @@ impl Vault {
     /// The same for a capture device, which the audit log then names.
     pub fn give_protection(&self, peer: &Peer, gallery: &GalleryId) -> Result<Protection, VaultError> {
         let tenant = self.tenant(&peer.tenant)?;
+        tenant.gallery_for(peer, gallery)?;
         let protection = self.protection(&peer.tenant, gallery)?;
         let what =
             format!("the protection key of gallery {gallery}, generation {}, was given out", protection.generation);
@@ -262,7 +266,7 @@ impl Vault {
         tenant: &Tenant,
         rows: &dyn Rows,
         subject: SubjectId,
-    ) -> Result<(v1::Subject, SubjectKey), VaultError> {
+    ) -> Result<(v2::Subject, SubjectKey), VaultError> {
         let key = rows::subject(&tenant.id, subject);
         if rows.read(Table::Tombstones, &key)?.is_some() {
             return Err(VaultError::SubjectErased);
@@ -299,6 +303,25 @@ impl Tenant {
         self.galleries
             .get(gallery)
             .ok_or_else(|| VaultError::GalleryUnknown { tenant: self.id.clone(), gallery: gallery.clone() })
+    }
+
+    /// The same for a device, whose site must be one that may use it.
+    pub(crate) fn gallery_for(&self, peer: &Peer, gallery: &GalleryId) -> Result<&Gallery, VaultError> {
+        let gallery = self.gallery(gallery)?;
+        if gallery.sites.is_empty() || gallery.sites.contains(&peer.site) {
+            return Ok(gallery);
+        }
+        Err(VaultError::GalleryNotForSite { gallery: gallery.id.clone(), site: peer.site.clone() })
+    }
+
+    /// Tells whoever waits on these galleries that their feeds reach these numbers.
+    pub(crate) fn wake(&self, memberships: &[v2::Membership]) {
+        for v2::Membership { gallery, sequence } in memberships {
+            // One that is not configured any more has nobody waiting.
+            if let Some(gallery) = self.galleries.get(gallery) {
+                gallery.wake(*sequence);
+            }
+        }
     }
 
     /// A record that is about nobody, from its row.

@@ -10,7 +10,7 @@ use crate::moment;
 pub(crate) fn subject(subject: &v1::Subject) -> Value {
     json!({
         "subject_id": subject.subject_id,
-        "gallery": subject.gallery,
+        "galleries": subject.galleries,
         "state": state_word(subject.state),
         "payment_bound": subject.payment_bound,
         "consent_policy_version": subject.consent_policy_version,
@@ -24,13 +24,13 @@ pub(crate) fn subject(subject: &v1::Subject) -> Value {
 
 /// Columns of [`subject_row`].
 pub(crate) const SUBJECT_HEADER: [&str; 7] =
-    ["subject", "gallery", "state", "hands", "payment", "enrolled", "duplicate of"];
+    ["subject", "galleries", "state", "hands", "payment", "enrolled", "duplicate of"];
 
 /// A subject as a row of a table.
 pub(crate) fn subject_row(subject: &v1::Subject) -> Vec<String> {
     vec![
         shown(&subject.subject_id),
-        shown(&subject.gallery),
+        subject.galleries.iter().map(|gallery| shown(gallery)).collect::<Vec<_>>().join(", "),
         state_word(subject.state).to_owned(),
         positions(subject).join(", "),
         if subject.payment_bound { "linked" } else { "none" }.to_owned(),
@@ -76,6 +76,7 @@ pub(crate) fn gallery(gallery: &v1::GalleryStatus) -> Value {
         "subjects_active": gallery.subjects_active,
         "subjects_in_review": gallery.subjects_in_review,
         "last_sequence": gallery.last_sequence,
+        "sites": gallery.sites,
         "followers": gallery.followers.iter().map(follower).collect::<Vec<_>>(),
     })
 }

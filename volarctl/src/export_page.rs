@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::{Value, json};
 use volar_core::audit::Leaf;
-use volar_proto::v1::{ExportSubjectResponse, SecondFactorKind};
+use volar_proto::v1::{ExportSubjectResponse, ExportedPalm, SecondFactorKind};
 
 use crate::convert;
 use crate::moment;
@@ -16,7 +16,7 @@ overflow-wrap:anywhere}th{font-weight:600}small{color:#555}";
 
 /// The export as data. Templates are in it only if they were asked for.
 pub(crate) fn data(export: &ExportSubjectResponse) -> Value {
-    let palms = export.palms.iter().map(|palm| {
+    let palm = |palm: &ExportedPalm| {
         let references = palm.references.iter().map(|reference| {
             json!({
                 "embedding": reference.embedding,
@@ -31,6 +31,14 @@ pub(crate) fn data(export: &ExportSubjectResponse) -> Value {
             "reference_bytes": palm.reference_bytes,
             "templates": references.collect::<Vec<_>>(),
         })
+    };
+    let memberships = export.memberships.iter().map(|membership| {
+        json!({
+            "gallery": membership.gallery,
+            "model": membership.model,
+            "generation": membership.generation,
+            "palms": membership.palms.iter().map(palm).collect::<Vec<_>>(),
+        })
     });
     let consent = export.consent.as_ref().map(|consent| {
         json!({
@@ -40,16 +48,14 @@ pub(crate) fn data(export: &ExportSubjectResponse) -> Value {
     });
     let leaves = export.leaves.iter().map(|leaf| json!({ "leaf": leaf.leaf, "salt": hex::encode(&leaf.salt) }));
     json!({
-        "format": "volar subject export v1",
+        "format": "volar subject export v2",
         "subject": export.subject.as_ref().map(convert::subject),
         "site": export.site,
         "last_seen_unix_ms": export.last_seen_unix_ms,
         "consent": consent,
         "payment": { "provider": export.payment_provider, "label": export.payment_label },
         "second_factor": factor(export),
-        "palms": palms.collect::<Vec<_>>(),
-        "model": export.model,
-        "generation": export.generation,
+        "memberships": memberships.collect::<Vec<_>>(),
         "audit_log": leaves.collect::<Vec<_>>(),
     })
 }
@@ -93,17 +99,25 @@ pub(crate) fn page(export: &ExportSubjectResponse) -> String {
                 h2 { "Your palms" }
                 p { "No picture of your hand is kept: only numbers made from it, protected by a key." }
                 table {
-                    tr { th { "Hand" } th { "Views" } th { "Quality (0 to 100)" } th { "Bytes a view" } }
-                    @for palm in &export.palms {
-                        tr {
-                            td { (convert::position_word(palm.position())) }
-                            td { (palm.qualities.len()) }
-                            td { (palm.qualities.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")) }
-                            td { (palm.reference_bytes) }
+                    tr { th { "Group" } th { "Hand" } th { "Views" } th { "Quality (0 to 100)" } th { "Bytes a view" } }
+                    @for membership in &export.memberships {
+                        @for palm in &membership.palms {
+                            tr {
+                                td { (membership.gallery) }
+                                td { (convert::position_word(palm.position())) }
+                                td { (palm.qualities.len()) }
+                                td { (palm.qualities.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")) }
+                                td { (palm.reference_bytes) }
+                            }
                         }
                     }
                 }
-                p { small { "Made by model " (export.model) ", protection generation " (export.generation) "." } }
+                @for membership in &export.memberships {
+                    p { small {
+                        "For " (membership.gallery) ": made by model " (membership.model) ", protection generation "
+                        (membership.generation) "."
+                    } }
+                }
                 h2 { "What happened" }
                 table {
                     tr { th { "When" } th { "What" } th { "By" } th { "Detail" } }
@@ -144,7 +158,7 @@ fn happening(text: &str) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use volar_proto::v1::{Consent, ExportedPalm, PalmPosition, Reference, Subject};
+    use volar_proto::v1::{Consent, ExportedMembership, PalmPosition, Reference, Subject};
 
     use super::*;
 
@@ -155,11 +169,16 @@ mod tests {
             consent: Some(Consent { method: "<script>".to_owned(), ..Consent::default() }),
             payment_provider: "test".to_owned(),
             payment_label: "Test account anna".to_owned(),
-            palms: vec![ExportedPalm {
-                position: PalmPosition::Left.into(),
-                qualities: vec![80],
-                reference_bytes: 1_408,
-                references: vec![reference],
+            memberships: vec![ExportedMembership {
+                gallery: "members".to_owned(),
+                generation: 1,
+                model: "palm-lines-2".to_owned(),
+                palms: vec![ExportedPalm {
+                    position: PalmPosition::Left.into(),
+                    qualities: vec![80],
+                    reference_bytes: 1_408,
+                    references: vec![reference],
+                }],
             }],
             ..ExportSubjectResponse::default()
         }
@@ -168,7 +187,7 @@ mod tests {
     #[test]
     fn a_page_shows_everything_and_takes_nothing_as_markup() {
         let page = page(&export());
-        for shown in ["3f2b", "Test account anna (test)", "active", "left", "1408", "&lt;script&gt;"] {
+        for shown in ["3f2b", "Test account anna (test)", "active", "members", "left", "1408", "&lt;script&gt;"] {
             assert!(page.contains(shown), "{shown}");
         }
         assert!(!page.contains("<script"), "{page}");
@@ -179,7 +198,7 @@ mod tests {
     fn data_has_what_the_page_has_and_the_templates() {
         let data = data(&export());
         assert_eq!(data["subject"]["state"], "active");
-        assert_eq!(data["palms"][0]["templates"][0]["orientation_code"], "ab");
+        assert_eq!(data["memberships"][0]["palms"][0]["templates"][0]["orientation_code"], "ab");
         assert_eq!(data["payment"], json!({ "provider": "test", "label": "Test account anna" }));
     }
 }

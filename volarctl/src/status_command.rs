@@ -90,10 +90,11 @@ fn gallery_table(status: &GetStatusResponse) -> String {
             gallery.subjects_pending.to_string(),
             gallery.subjects_in_review.to_string(),
             format!("{}, generation {}", shown(&gallery.model), gallery.generation),
+            if gallery.sites.is_empty() { "all".to_owned() } else { shown(&gallery.sites.join(", ")) },
             if followers.is_empty() { "none connected".to_owned() } else { followers.join(", ") },
         ]
     };
-    let header = ["gallery", "active", "pending", "in review", "model", "matchers"];
+    let header = ["gallery", "active", "pending", "in review", "model", "sites", "matchers"];
     table(&header, status.galleries.iter().map(row).collect())
 }
 

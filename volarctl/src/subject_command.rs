@@ -1,5 +1,6 @@
 //! `volarctl subject …` and `volarctl review …`.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
@@ -83,12 +84,13 @@ impl<'a> People<'a> {
         let waiting = Waiting::for_what("listing");
         let limit = limit as usize;
         let mut subjects: Vec<Subject> = Vec::new();
-        let mut more = false;
+        let (mut more, mut met) = (false, HashSet::new());
         for gallery in self.galleries(gallery).await? {
             let mut token = String::new();
             while !more {
                 let page = self.page(&gallery, state, &token).await?;
-                subjects.extend(page.subjects);
+                // Whoever is in two galleries is one person.
+                subjects.extend(page.subjects.into_iter().filter(|subject| met.insert(subject.subject_id.clone())));
                 waiting.say(format!("listing: {} so far", subjects.len()));
                 token = page.next_page_token;
                 more = subjects.len() > limit || (subjects.len() == limit && !token.is_empty());

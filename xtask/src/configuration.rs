@@ -110,7 +110,7 @@ pub fn text(name: &str, settings: &Settings, addresses: &Addresses, lane: u32) -
     let Addresses { vault, matcher, kiosk, gate } = *addresses;
     let sensors = &settings.sensors.toml;
     let servers = format!("[vault]\nurl = \"https://{vault}\"\n\n[matcher]\nurl = \"https://{matcher}\"\n");
-    let head = format!("gallery = \"{GALLERY}\"\n");
+    let head = format!("galleries = [\"{GALLERY}\"]\n");
     let body = match name {
         "vault" => {
             let keys = settings.token.as_ref().map_or_else(|| KEY_FILE.to_owned(), Token::configuration);

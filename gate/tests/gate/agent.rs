@@ -34,9 +34,9 @@ async fn a_hand_is_admitted_with_its_ticket() {
 
     let asked = gate.servers.asked();
     assert_eq!(asked.len(), 1, "one capture is one question, however long the hand stays");
-    assert_eq!((asked[0].gallery.as_str(), asked[0].lane.as_str()), ("members", "lane-1"));
+    assert_eq!((asked[0].probes[0].gallery.as_str(), asked[0].lane.as_str()), ("members", "lane-1"));
     assert_eq!(asked[0].purpose(), Purpose::Admission);
-    assert_eq!(asked[0].probe.as_ref().expect("a probe").orientation_codes.len(), 49);
+    assert_eq!(asked[0].probes[0].probe.as_ref().expect("a probe").orientation_codes.len(), 49);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,10 +165,10 @@ async fn a_gallery_protected_anew_is_asked_again_under_its_new_key() {
     assert_eq!(gate.walk_in().await["decision"], "admitted", "the person notices nothing");
     assert_eq!(gate.servers.key_fetches(), 2);
     let asked = gate.servers.asked();
-    let generations: Vec<u32> = asked.iter().map(|request| request.generation).collect();
+    let generations: Vec<u32> = asked.iter().map(|request| request.probes[0].generation).collect();
     assert_eq!(generations, [1, 1, 2]);
     assert_ne!(asked[1].idempotency_id, asked[2].idempotency_id, "another body is another question");
-    let codes = |i: usize| asked[i].probe.as_ref().expect("a probe").orientation_codes[0].clone();
+    let codes = |i: usize| asked[i].probes[0].probe.as_ref().expect("a probe").orientation_codes[0].clone();
     assert_eq!(codes(0), codes(1));
     assert_ne!(codes(1), codes(2), "protected under another key");
 }

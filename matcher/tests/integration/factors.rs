@@ -64,7 +64,7 @@ async fn a_challenge_names_both_candidates_and_comes_back_as_a_ticket() {
     let (world, request) = twins(70).await;
     let sealed = world.challenge(request).await;
     let challenge = Challenge::open(&sealed, world.now(), opening_key).expect("a challenge");
-    let mut named: Vec<SubjectId> = challenge.candidates().collect();
+    let mut named: Vec<SubjectId> = challenge.candidates().map(|candidate| candidate.subject).collect();
     named.sort();
     assert_eq!(named, [subject(1), subject(2)]);
     assert_eq!((challenge.device.as_str(), challenge.lane.as_str()), ("one", "a"));
@@ -215,7 +215,7 @@ async fn a_router_hands_out_challenges_and_takes_them_back() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     let challenge = Challenge::open(&sealed, cluster.whole.clock.now(), opening_key).expect("a challenge");
-    let mut named: Vec<SubjectId> = challenge.candidates().collect();
+    let mut named: Vec<SubjectId> = challenge.candidates().map(|candidate| candidate.subject).collect();
     named.sort();
     assert_eq!(named, [subject(1), subject(5)]);
     cluster.whole.vault_says(matched(subject(5)));

@@ -214,7 +214,7 @@ async fn a_feed_that_lost_its_end_or_is_protected_anew_starts_over() {
         world.took_effect(last).await;
         world.becomes_ready().await;
         let mut request = world.request(&anna, "a");
-        request.generation = generation;
+        request.probes[0].generation = generation;
         assert_eq!(world.send(request).await.expect("an answer").decision.as_str(), "admitted");
         assert_eq!(world.gallery.palms(), (last as usize / 2, 0));
     }

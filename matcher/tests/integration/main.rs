@@ -4,6 +4,7 @@ mod answers;
 mod changing;
 mod factors;
 mod following;
+mod lanes;
 mod process;
 mod refusals;
 mod sharding;

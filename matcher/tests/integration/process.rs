@@ -175,12 +175,14 @@ async fn identify(tls: &TlsConfig, url: &str, role: Role) -> Status {
     let purpose = if role == Role::Kiosk { v1::Purpose::Withdrawal } else { v1::Purpose::Admission };
     let request = v1::IdentifyRequest {
         idempotency_id: "3f2b8c1e-5d0a-4f6b-9c7d-2e1f0a9b8c7d".to_owned(),
-        gallery: "members".to_owned(),
         lane: "a".to_owned(),
         purpose: purpose.into(),
-        probe: Some(wire_probe(&palms.probe(&template))),
-        generation: 1,
-        model: MODEL.to_owned(),
+        probes: vec![v1::GalleryProbe {
+            gallery: "members".to_owned(),
+            generation: 1,
+            model: MODEL.to_owned(),
+            probe: Some(wire_probe(&palms.probe(&template))),
+        }],
     };
     let channel = tls.channel(url).expect("readable certificates");
     let outcome = IdentificationServiceClient::new(channel).identify(request).await;

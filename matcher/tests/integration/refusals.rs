@@ -63,20 +63,20 @@ const BROKEN: &[Break] = &[
     ),
     (impossible_cell, Code::InvalidArgument, "TEMPLATE_INVALID", "probe.orientation_codes"),
     (|r| probe(r).quality = 101, Code::InvalidArgument, "TEMPLATE_INVALID", "probe.quality"),
-    (|r| r.probe = None, Code::InvalidArgument, "FIELD_INVALID", "probe"),
+    (|r| r.probes[0].probe = None, Code::InvalidArgument, "FIELD_INVALID", "probe"),
     (|r| r.purpose = 0, Code::InvalidArgument, "FIELD_INVALID", "purpose"),
     (|r| r.purpose = 77, Code::InvalidArgument, "FIELD_INVALID", "purpose"),
     (|r| r.idempotency_id.clear(), Code::InvalidArgument, "FIELD_INVALID", "idempotency_id"),
     (|r| r.lane = "Lane 1".to_owned(), Code::InvalidArgument, "FIELD_INVALID", "lane"),
-    (|r| r.gallery = "../x".to_owned(), Code::InvalidArgument, "FIELD_INVALID", "gallery"),
-    (|r| r.model = "ä".to_owned(), Code::InvalidArgument, "FIELD_INVALID", "model"),
-    (|r| r.gallery = "staff".to_owned(), Code::NotFound, "GALLERY_UNKNOWN", "gallery"),
-    (|r| r.generation = 2, Code::FailedPrecondition, "PROTECTION_GENERATION_MISMATCH", "generation"),
-    (|r| r.model = "oriented-filters-2".to_owned(), Code::FailedPrecondition, "MODEL_MISMATCH", "model"),
+    (|r| r.probes[0].gallery = "../x".to_owned(), Code::InvalidArgument, "FIELD_INVALID", "gallery"),
+    (|r| r.probes[0].model = "ä".to_owned(), Code::InvalidArgument, "FIELD_INVALID", "model"),
+    (|r| r.probes[0].gallery = "staff".to_owned(), Code::NotFound, "GALLERY_UNKNOWN", "gallery"),
+    (|r| r.probes[0].generation = 2, Code::FailedPrecondition, "PROTECTION_GENERATION_MISMATCH", "generation"),
+    (|r| r.probes[0].model = "oriented-filters-2".to_owned(), Code::FailedPrecondition, "MODEL_MISMATCH", "model"),
 ];
 
 fn probe(request: &mut v1::IdentifyRequest) -> &mut v1::Probe {
-    request.probe.as_mut().expect("requests are made with a probe")
+    request.probes[0].probe.as_mut().expect("requests are made with a probe")
 }
 
 fn over_long(request: &mut v1::IdentifyRequest) {

@@ -35,6 +35,7 @@ pub(crate) const TICKET_LIFETIME_MS: u64 = 60_000;
 pub(crate) struct Books {
     pub(crate) feed_id: String,
     pub(crate) generation: u32,
+    pub(crate) sites: Vec<String>,
     pub(crate) events: Vec<v1::FeedEvent>,
     pub(crate) key_epoch: u32,
     /// Streams to play, each then ended, before the feed is followed in earnest.
@@ -79,6 +80,7 @@ impl Vault {
         let books = Books {
             feed_id: "first".to_owned(),
             generation: 1,
+            sites: Vec::new(),
             events: Vec::new(),
             key_epoch: TicketKey::epoch_at(now),
             scripts: VecDeque::new(),
@@ -281,6 +283,7 @@ pub(crate) fn start(books: &Books) -> Item {
         generation: books.generation,
         model: MODEL.to_owned(),
         last_sequence: books.events.len() as u64,
+        sites: books.sites.clone(),
     })
 }
 

@@ -119,12 +119,14 @@ impl World {
     pub(crate) fn request(&self, template: &Template, lane: &str) -> v1::IdentifyRequest {
         v1::IdentifyRequest {
             idempotency_id: IdempotencyId::random(&self.randomness).to_string(),
-            gallery: "members".to_owned(),
             lane: lane.to_owned(),
             purpose: v1::Purpose::Admission.into(),
-            probe: Some(wire_probe(&self.palms.probe(template))),
-            generation: 1,
-            model: MODEL.to_owned(),
+            probes: vec![v1::GalleryProbe {
+                gallery: "members".to_owned(),
+                generation: 1,
+                model: MODEL.to_owned(),
+                probe: Some(wire_probe(&self.palms.probe(template))),
+            }],
         }
     }
 

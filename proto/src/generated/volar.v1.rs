@@ -244,6 +244,7 @@ impl SecondFactorKind {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetProtectionRequest {
+    /// One that the caller's site may use.
     #[prost(string, tag = "1")]
     pub gallery: ::prost::alloc::string::String,
 }
@@ -265,21 +266,29 @@ pub struct GetProtectionResponse {
 pub struct EnrollRequest {
     #[prost(string, tag = "1")]
     pub idempotency_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub gallery: ::prost::alloc::string::String,
-    /// As GetProtection gave it.
-    #[prost(uint32, tag = "3")]
-    pub generation: u32,
-    #[prost(string, tag = "4")]
-    pub model: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "5")]
     pub consent: ::core::option::Option<Consent>,
-    /// One or both hands, each at most once.
-    #[prost(message, repeated, tag = "6")]
-    pub palms: ::prost::alloc::vec::Vec<EnrolledPalm>,
     /// True when BindPayment is to follow; without it in time the vault erases the enrollment.
     #[prost(bool, tag = "7")]
     pub payment_follows: bool,
+    /// The galleries that the person joins, all or none: 1 to 3, none twice.
+    #[prost(message, repeated, tag = "8")]
+    pub memberships: ::prost::alloc::vec::Vec<Membership>,
+}
+/// A person's place in one gallery.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Membership {
+    #[prost(string, tag = "1")]
+    pub gallery: ::prost::alloc::string::String,
+    /// As GetProtection gave them.
+    #[prost(uint32, tag = "2")]
+    pub generation: u32,
+    #[prost(string, tag = "3")]
+    pub model: ::prost::alloc::string::String,
+    /// One or both hands, each at most once, protected under this gallery's key. The same hands in every gallery.
+    #[prost(message, repeated, tag = "4")]
+    pub palms: ::prost::alloc::vec::Vec<EnrolledPalm>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrollResponse {
@@ -481,6 +490,9 @@ pub struct FeedStart {
     /// The last sequence number in the feed now.
     #[prost(uint64, tag = "4")]
     pub last_sequence: u64,
+    /// The sites whose devices may search the gallery; none for every site of the tenant.
+    #[prost(string, repeated, tag = "5")]
+    pub sites: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CaughtUp {
@@ -628,6 +640,9 @@ pub struct GalleryStatus {
     pub last_sequence: u64,
     #[prost(message, repeated, tag = "8")]
     pub followers: ::prost::alloc::vec::Vec<FollowerStatus>,
+    /// The sites that may use it; none for every site of the tenant.
+    #[prost(string, repeated, tag = "9")]
+    pub sites: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FollowerStatus {
@@ -663,8 +678,6 @@ pub struct ListSubjectsResponse {
 pub struct Subject {
     #[prost(string, tag = "1")]
     pub subject_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub gallery: ::prost::alloc::string::String,
     #[prost(enumeration = "EnrollmentState", tag = "3")]
     pub state: i32,
     #[prost(bool, tag = "4")]
@@ -682,6 +695,9 @@ pub struct Subject {
     /// Set in review: the subject that this one may duplicate.
     #[prost(string, tag = "10")]
     pub suspected_duplicate_of: ::prost::alloc::string::String,
+    /// The galleries that the person belongs to.
+    #[prost(string, repeated, tag = "11")]
+    pub galleries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EraseSubjectRequest {
@@ -976,18 +992,28 @@ pub struct ExportSubjectResponse {
     pub site: ::prost::alloc::string::String,
     #[prost(uint64, tag = "6")]
     pub last_seen_unix_ms: u64,
-    #[prost(message, repeated, tag = "7")]
-    pub palms: ::prost::alloc::vec::Vec<ExportedPalm>,
     /// Leaves of the audit log about this person, oldest first.
     #[prost(message, repeated, tag = "8")]
     pub leaves: ::prost::alloc::vec::Vec<ExportedLeaf>,
-    #[prost(string, tag = "9")]
-    pub model: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "10")]
-    pub generation: u32,
     /// Unset without one. Its digits are kept nowhere.
     #[prost(enumeration = "SecondFactorKind", tag = "11")]
     pub second_factor: i32,
+    /// What each gallery holds of them.
+    #[prost(message, repeated, tag = "12")]
+    pub memberships: ::prost::alloc::vec::Vec<ExportedMembership>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ExportedMembership {
+    #[prost(string, tag = "1")]
+    pub gallery: ::prost::alloc::string::String,
+    /// What the palms are protected with.
+    #[prost(uint32, tag = "2")]
+    pub generation: u32,
+    #[prost(string, tag = "3")]
+    pub model: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub palms: ::prost::alloc::vec::Vec<ExportedPalm>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -4981,14 +5007,8 @@ pub mod seal_service_server {
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct SearchRequest {
-    #[prost(string, tag = "1")]
-    pub gallery: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "2")]
-    pub probe: ::core::option::Option<Probe>,
-    #[prost(uint32, tag = "3")]
-    pub generation: u32,
-    #[prost(string, tag = "4")]
-    pub model: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "5")]
+    pub probe: ::core::option::Option<GalleryProbe>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchResponse {
@@ -5041,19 +5061,28 @@ pub struct IdentifyRequest {
     /// A repeat within two minutes gets the same answer.
     #[prost(string, tag = "1")]
     pub idempotency_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub gallery: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub lane: ::prost::alloc::string::String,
     #[prost(enumeration = "Purpose", tag = "4")]
     pub purpose: i32,
-    #[prost(message, optional, tag = "5")]
-    pub probe: ::core::option::Option<Probe>,
+    /// One palm, once for each gallery that the lane searches: 1 to 3, no gallery twice. All of them are searched, and no
+    /// other; the decision is one, at the threshold of their sizes together.
+    #[prost(message, repeated, tag = "8")]
+    pub probes: ::prost::alloc::vec::Vec<GalleryProbe>,
+}
+/// A palm protected under one gallery's key.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct GalleryProbe {
+    #[prost(string, tag = "1")]
+    pub gallery: ::prost::alloc::string::String,
     /// As GetProtection gave them.
-    #[prost(uint32, tag = "6")]
+    #[prost(uint32, tag = "2")]
     pub generation: u32,
-    #[prost(string, tag = "7")]
+    #[prost(string, tag = "3")]
     pub model: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub probe: ::core::option::Option<Probe>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

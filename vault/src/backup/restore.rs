@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use volar_core::clock::Timestamp;
 use volar_core::id::{SubjectId, TenantId};
 use volar_core::secret::Key;
-use volar_core::template::Position;
 
 use super::folder::{BackupKeys, Folder};
 use super::manifest::Head;
@@ -22,6 +21,7 @@ use crate::error::VaultError;
 use crate::format::audit::Trail;
 use crate::format::second_factor::SecondFactor;
 use crate::format::v1::{self, State};
+use crate::format::v2::Membership;
 use crate::format::{self, FormatError};
 use crate::keys::{Entry, KeyId, KeyTable, Keyring, Ring};
 use crate::migration::{self, MigrationError};
@@ -345,11 +345,13 @@ impl Vault {
             }
             Ok::<bool, VaultError>(sealed.is_some())
         };
-        for &position in &record.positions {
-            let place = rows::palm(&tenant.id, &record.gallery, record.sequence, position);
-            let palm = |key: &SubjectKey, sealed: &[u8]| open_palm(key, tenant, position, sealed);
-            if !open(rows.read(Table::Palms, &place)?, &palm)? {
-                return Err(VaultError::RecordMissing { kind: "palm" });
+        for Membership { gallery, sequence } in &record.memberships {
+            for &position in &record.positions {
+                let place = rows::palm(&tenant.id, gallery, *sequence, position);
+                let palm = |key: &SubjectKey, sealed: &[u8]| key.open_palm(tenant, gallery, position, sealed).map(drop);
+                if !open(rows.read(Table::Palms, &place)?, &palm)? {
+                    return Err(VaultError::RecordMissing { kind: "palm" });
+                }
             }
         }
         let payment = |key: &SubjectKey, sealed: &[u8]| key.open::<v1::Payment>(tenant, &row, sealed).map(drop);
@@ -380,7 +382,3 @@ impl Vault {
 
 /// Opens one sealed record, and says whether it opened.
 type Opens<'a> = dyn Fn(&SubjectKey, &[u8]) -> Result<(), FormatError> + 'a;
-
-fn open_palm(key: &SubjectKey, tenant: &Tenant, position: Position, sealed: &[u8]) -> Result<(), FormatError> {
-    key.open::<v1::Palm>(tenant, &rows::palm_id(position), sealed).map(drop)
-}

@@ -4,9 +4,10 @@
 use volar_core::id::SubjectId;
 use volar_core::template::Position;
 
-use super::{FeedItem, News, Reader};
+use super::{FeedItem, News, Reader, probes_for, verdict_wanted};
 use crate::error::VaultError;
 use crate::format::v1::{self, Change};
+use crate::format::v2;
 use crate::keys::Slot;
 use crate::parameters::{FEED_READ, FEED_READ_PROBES};
 use crate::rows;
@@ -22,6 +23,7 @@ type Found = [Option<Vec<u8>>; ENROLLED.len()];
 /// An enrollment whose palms are open.
 struct Opened {
     key: SubjectKey,
+    record: v2::Subject,
     palms: Vec<v1::Palm>,
     probes_wanted: bool,
     /// Whether the palms' references are another shard's.
@@ -105,7 +107,7 @@ impl Vault {
                     Change::Enrolled => {
                         let here = reader.shard.holds(event.subject);
                         let found = std::array::from_fn(|row| if here || row < 3 { ask() } else { None });
-                        self.opened(tenant, reader, event.subject, found).ok_or(None)
+                        self.opened(tenant, gallery, reader, event.subject, found).ok_or(None)
                     }
                     _ if ask().is_some() => Err(Some(News::Erased)),
                     Change::Activated => Err(Some(News::Activated)),
@@ -129,10 +131,11 @@ impl Vault {
                 Ok(Opened { palms, probes_wanted: false, elsewhere, .. }) => {
                     News::Enrolled { palms, probes: None, elsewhere }
                 }
-                Ok(Opened { key, palms, elsewhere, .. }) => {
+                Ok(Opened { key, record, palms, elsewhere, .. }) => {
                     // Those beyond what is read at once come with the next events.
                     let Some(sealed) = probes.next() else { break };
                     let probes = sealed.map(|sealed| key.open(tenant, b"", &sealed)).transpose()?;
+                    let probes = probes.map(|probes| probes_for(&record, gallery, probes)).transpose()?;
                     News::Enrolled { palms, probes, elsewhere }
                 }
             };
@@ -142,13 +145,20 @@ impl Vault {
     }
 
     /// An enrollment from its rows; `None` if anything about them is not as it should be.
-    fn opened(&self, tenant: &Tenant, reader: Reader<'_>, subject: SubjectId, found: Found) -> Option<Opened> {
+    fn opened(
+        &self,
+        tenant: &Tenant,
+        gallery: &Gallery,
+        reader: Reader<'_>,
+        subject: SubjectId,
+        found: Found,
+    ) -> Option<Opened> {
         let [None, Some(record), Some(placement), left, right] = found else { return None };
         let row = rows::subject(&tenant.id, subject);
-        let placement: v1::Placement = tenant.open(&row, &placement).ok()?;
+        let placement: v2::Placement = tenant.open(&row, &placement).ok()?;
         let wrapped = self.key_table.load(Slot(placement.slot), subject).ok()??;
         let key = SubjectKey::unwrap(tenant, subject, &wrapped)?;
-        let record: v1::Subject = key.open(tenant, &row, &record).ok()?;
+        let record: v2::Subject = key.open(tenant, &row, &record).ok()?;
         let elsewhere = !reader.shard.holds(subject);
         let palms = record.positions.iter().map(|position| {
             if elsewhere {
@@ -158,10 +168,10 @@ impl Vault {
                 Position::Left => left.as_ref(),
                 Position::Right => right.as_ref(),
             };
-            key.open(tenant, &rows::palm_id(*position), sealed?).ok()
+            key.open_palm(tenant, &gallery.id, *position, sealed?).ok()
         });
         let palms = palms.collect::<Option<Vec<v1::Palm>>>()?;
-        let probes_wanted = self.verdict_wanted(&record, reader);
-        Some(Opened { key, palms, probes_wanted, elsewhere })
+        let probes_wanted = verdict_wanted(self, &record, gallery, reader);
+        Some(Opened { key, record, palms, probes_wanted, elsewhere })
     }
 }

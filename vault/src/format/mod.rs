@@ -12,6 +12,7 @@ pub mod audit;
 mod early;
 pub mod second_factor;
 pub mod v1;
+pub mod v2;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -21,6 +22,8 @@ use volar_core::id::{SubjectId, TenantId};
 use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
 use zeroize::Zeroizing;
+
+pub use v2::VERSION;
 
 const NONCE: usize = 12;
 const HEADER: usize = 1 + 4 + NONCE;
@@ -33,7 +36,7 @@ pub enum Kind {
     Gallery = 1,
     /// [`v1::Head`]
     Head = 2,
-    /// [`v1::Subject`]
+    /// [`v2::Subject`]
     Subject = 3,
     /// [`v1::Palm`]
     Palm = 4,
@@ -43,9 +46,9 @@ pub enum Kind {
     Payment = 6,
     /// [`v1::Enrollment`]
     Enrollment = 7,
-    /// [`v1::Tombstone`]
+    /// [`v2::Tombstone`]
     Tombstone = 8,
-    /// [`v1::Placement`]
+    /// [`v2::Placement`]
     Placement = 9,
     /// [`v1::Idempotency`]
     Idempotency = 10,
@@ -93,8 +96,9 @@ pub trait Record: Serialize + DeserializeOwned {
     /// What it is.
     const KIND: Kind;
 
-    /// Reads it back, from the newest layout or any that ever was.
-    fn decode(plain: &[u8]) -> Result<Self, postcard::Error> {
+    /// Reads it back, from the layout that it had in schema version `version`.
+    fn decode(version: u8, plain: &[u8]) -> Result<Self, postcard::Error> {
+        let _ = version;
         postcard::from_bytes(plain)
     }
 }
@@ -111,7 +115,7 @@ pub enum FormatError {
         found: usize,
     },
     /// Written by a newer vault.
-    #[error("sealed {kind:?} record has schema version {found}; this vault reads up to {newest}: run a newer one", newest = v1::VERSION)]
+    #[error("sealed {kind:?} record has schema version {found}; this vault reads up to {newest}: run a newer one", newest = VERSION)]
     Version {
         /// What was wanted.
         kind: Kind,
@@ -138,9 +142,9 @@ pub enum FormatError {
 pub fn seal<R: Record>(record: &R, key: &Key, binding: Binding<'_>, randomness: &dyn Randomness) -> Vec<u8> {
     let plain = Zeroizing::new(postcard::to_stdvec(record).expect("plain data always encodes"));
     let nonce: [u8; NONCE] = randomness.bytes();
-    let aad = associated_data(v1::VERSION, R::KIND, &binding);
+    let aad = associated_data(VERSION, R::KIND, &binding);
     let mut sealed = Vec::with_capacity(HEADER + plain.len() + 16);
-    sealed.push(v1::VERSION);
+    sealed.push(VERSION);
     sealed.extend_from_slice(&binding.key_version.to_be_bytes());
     sealed.extend_from_slice(&nonce);
     sealed.extend(encrypt(key, nonce, &aad, &plain));
@@ -154,7 +158,7 @@ pub fn open<R: Record>(sealed: &[u8], key: &Key, binding: Binding<'_>) -> Result
         return Err(FormatError::Short { kind, found: sealed.len() });
     }
     let version = sealed[0];
-    if version != v1::VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(FormatError::Version { kind, found: version });
     }
     let nonce = sealed[5..HEADER].try_into().expect("twelve bytes");
@@ -163,12 +167,17 @@ pub fn open<R: Record>(sealed: &[u8], key: &Key, binding: Binding<'_>) -> Result
     if sealed[1..5] != binding.key_version.to_be_bytes() {
         return Err(FormatError::Forged { kind });
     }
-    R::decode(&plain).map_err(|_| FormatError::Undecodable { kind })
+    R::decode(version, &plain).map_err(|_| FormatError::Undecodable { kind })
 }
 
 /// The version of the long-term key that sealed bytes say they are under; `None` if they are too short to be a record.
 pub(crate) fn key_version(sealed: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(sealed.get(1..5)?.try_into().ok()?))
+}
+
+/// The schema version that sealed bytes say they are of.
+pub(crate) fn schema(sealed: &[u8]) -> Option<u8> {
+    sealed.first().copied()
 }
 
 /// The same record under another key, of any schema version: it is not decoded.

@@ -6,11 +6,15 @@ use volar_core::template::Position;
 
 use super::audit::*;
 use super::second_factor::{AnsweredChallenge, FactorTries, SecondFactor};
-use super::v1::*;
+use super::v1::{
+    Answer, Change, Claim, Consent, Enrollment, Event, Follower, Gallery, Head, Idempotency, Palm, Payment,
+    PendingProbes, Probe, Reference, SecretBytes, State, Told,
+};
+use super::v2::{Membership, Placement, Subject, Tombstone, Verdict};
 use super::*;
 
-/// One record of each kind, sealed: what vaults of version 1 have on their disks.
-const GOLDEN: &str = include_str!("golden/v1.txt");
+/// One record of each kind, sealed: what vaults of each version have on their disks.
+const GOLDEN: [&str; 2] = [include_str!("golden/v1.txt"), include_str!("golden/v2.txt")];
 
 fn slug<T: std::str::FromStr>(text: &str) -> T {
     text.parse().ok().expect("a slug")
@@ -32,26 +36,30 @@ fn binding(tenant: &TenantId) -> Binding<'_> {
     Binding { tenant, subject: Some(subject()), id: b"row", key_version: 1 }
 }
 
-/// Seals `record`, and checks it against its golden line both ways.
+/// The line of a kind's name in one version's file.
+fn golden(name: &str, version: usize) -> Option<Vec<u8>> {
+    let prefix = format!("{name} ");
+    let digits = GOLDEN[version - 1].lines().find_map(|line| line.strip_prefix(&prefix))?;
+    Some(hex::decode(digits).expect("hexadecimal"))
+}
+
+/// Seals `record` and checks it against its newest golden line both ways, and that the older ones read as the same.
 fn check<R: Record>(record: &R, wrong: &mut Vec<String>) {
-    let tenant = tenant();
+    let (tenant, name) = (tenant(), format!("{:?}", R::KIND));
+    let plain = |record: &R| postcard::to_stdvec(record).expect("encodes");
+    let reads = |golden: &[u8]| {
+        let opened = open::<R>(golden, &key(), binding(&tenant)).expect("old records open for ever");
+        plain(&opened) == plain(record)
+    };
     let sealed = seal(record, &key(), binding(&tenant), &SeededRandomness::new(5));
-    let line = format!("{:?} {}", R::KIND, hex::encode(&sealed));
-    let prefix = format!("{:?} ", R::KIND);
-    let golden = GOLDEN.lines().find_map(|line| line.strip_prefix(&prefix));
-    let golden = golden.map(|digits| hex::decode(digits).expect("hexadecimal"));
-    let same = golden.is_some_and(|golden| {
-        let opened = open::<R>(&golden, &key(), binding(&tenant)).expect("old records open for ever");
-        let plain = |record: &R| postcard::to_stdvec(record).expect("encodes");
-        golden == sealed && plain(&opened) == plain(record)
-    });
-    if !same {
-        wrong.push(line);
+    assert!(golden(&name, 1).is_none_or(|golden| reads(&golden)), "{name} of version 1 reads as another");
+    if !golden(&name, 2).is_some_and(|golden| golden == sealed && reads(&golden)) {
+        wrong.push(format!("{name} {}", hex::encode(&sealed)));
     }
 }
 
 #[test]
-fn records_of_version_1_are_written_and_read_as_ever() {
+fn records_are_written_as_ever_and_read_in_every_version() {
     let at = Timestamp::from_unix_milliseconds(1_790_000_000_000);
     let mut wrong = Vec::new();
     check(&Gallery { generation: 3, model: slug("m-1"), feed_id: [4; 16], key: SecretBytes::new([5; 32]) }, &mut wrong);
@@ -68,9 +76,11 @@ fn records_of_version_1_are_written_and_read_as_ever() {
     check(&Enrollment { subject: subject() }, &mut wrong);
     let told = Some(Told { confirmed: vec![slug("m-1")], pending: vec![slug("m-2")] });
     let (gallery, site, device) = (slug("members"), slug("north"), slug("kiosk-1"));
-    check(&Tombstone { gallery, site, device, receipt: [6; 16], erased_at: at, sequence: 9, told }, &mut wrong);
+    let memberships = vec![Membership { gallery, sequence: 9 }];
+    check(&Tombstone { memberships, site, device, receipt: [6; 16], erased_at: at, told }, &mut wrong);
     let (gallery, site, device) = (slug("members"), slug("north"), slug("kiosk-1"));
-    check(&Placement { slot: 12, gallery, sequence: 8, site, device, deadline: Some(at) }, &mut wrong);
+    let memberships = vec![Membership { gallery, sequence: 8 }];
+    check(&Placement { slot: 12, memberships, site, device, deadline: Some(at) }, &mut wrong);
     let answer = Answer::Enrolled(EnrollmentId::from_bytes([2; 16]));
     check(&Idempotency { body: [8; 32], at, answer }, &mut wrong);
     let (site, device) = (slug("north"), slug("checkout-1"));
@@ -89,14 +99,13 @@ fn records_of_version_1_are_written_and_read_as_ever() {
     check(&FactorTries { failures: 3, at }, &mut wrong);
     let idempotency = IdempotencyId::from_bytes([3; 16]);
     check(&AnsweredChallenge { idempotency, matched: Some(subject()) }, &mut wrong);
-    assert!(wrong.is_empty(), "these lines differ from golden/v1.txt:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "these lines differ from golden/v2.txt:\n{}", wrong.join("\n"));
 }
 
 /// From before galleries had parts: whoever had spoken had searched everything.
 #[test]
 fn an_early_subject_reads_as_one_of_now() {
-    let line = GOLDEN.lines().find_map(|line| line.strip_prefix("EarlySubject ")).expect("kept");
-    let sealed = hex::decode(line).expect("hexadecimal");
+    let sealed = golden("EarlySubject", 1).expect("kept");
     let tenant = tenant();
     let opened: Subject = open(&sealed, &key(), binding(&tenant)).expect("old records open for ever");
     assert_eq!(opened, example_subject(Timestamp::from_unix_milliseconds(1_790_000_000_000)));
@@ -104,7 +113,7 @@ fn an_early_subject_reads_as_one_of_now() {
 
 fn example_subject(at: Timestamp) -> Subject {
     Subject {
-        gallery: slug("members"),
+        memberships: vec![Membership { gallery: slug("members"), sequence: 8 }],
         state: State::InReview,
         enrollment: EnrollmentId::from_bytes([2; 16]),
         site: slug("north"),
@@ -117,11 +126,15 @@ fn example_subject(at: Timestamp) -> Subject {
             given_at: at,
             method: "touch-screen".to_owned(),
         },
-        sequence: 8,
         positions: vec![Position::Left, Position::Right],
         payment_follows: true,
         payment_bound: false,
-        verdicts: vec![Verdict { device: slug("m-1"), shard: Shard::WHOLE, duplicate_of: Some(subject()) }],
+        verdicts: vec![Verdict {
+            device: slug("m-1"),
+            gallery: slug("members"),
+            shard: Shard::WHOLE,
+            duplicate_of: Some(subject()),
+        }],
     }
 }
 
@@ -180,6 +193,8 @@ fn damaged_and_newer_records_are_named() {
     for length in 0..sealed.len() {
         assert!(open(&sealed[..length]).is_err(), "cut to {length}");
     }
-    let newer = [&[2], &sealed[1..]].concat();
-    assert_eq!(open(&newer), Err(FormatError::Version { kind: Kind::Event, found: 2 }));
+    for found in [0, 3] {
+        let unknown = [&[found], &sealed[1..]].concat();
+        assert_eq!(open(&unknown), Err(FormatError::Version { kind: Kind::Event, found }));
+    }
 }

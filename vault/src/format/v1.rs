@@ -1,5 +1,5 @@
-//! Records of schema version 1. This file does not change any more once it is released: a change is `v2.rs`, and a
-//! conversion from here.
+//! Records of schema version 1. This file does not change any more: a change is a record of a later version's file, and a
+//! conversion from here. Those that have one are read for ever and written no more.
 
 use std::fmt;
 
@@ -11,9 +11,6 @@ use volar_core::template::{self, EnrolledPalm, Position};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{Kind, Record, early};
-
-/// The schema version.
-pub const VERSION: u8 = 1;
 
 /// A gallery's protection and feed.
 #[derive(Clone, Serialize, Deserialize)]
@@ -68,7 +65,7 @@ pub struct Consent {
 }
 
 /// One matcher's word on a new subject.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Verdict {
     /// The matcher.
     pub device: DeviceId,
@@ -79,7 +76,7 @@ pub struct Verdict {
 }
 
 /// An enrolled person.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Subject {
     /// The gallery that they are in.
     pub gallery: GalleryId,
@@ -168,7 +165,7 @@ pub struct Enrollment {
 }
 
 /// What stays of an erased person: that they were erased.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Tombstone {
     /// The gallery they were in.
     pub gallery: GalleryId,
@@ -196,7 +193,7 @@ pub struct Told {
 }
 
 /// Where a subject's key and palms lie: what an erasure must find without opening anything of theirs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Placement {
     /// The key's slot.
     pub slot: u32,
@@ -338,26 +335,12 @@ macro_rules! records {
         })*
     };
 }
-records!(
-    Gallery,
-    Head,
-    Palm,
-    PendingProbes,
-    Payment,
-    Enrollment,
-    Tombstone,
-    Placement,
-    Idempotency,
-    Claim,
-    Event,
-    Follower
-);
+records!(Gallery, Head, Palm, PendingProbes, Payment, Enrollment, Idempotency, Claim, Event, Follower);
 
-impl Record for Subject {
-    const KIND: Kind = Kind::Subject;
-
-    fn decode(plain: &[u8]) -> Result<Self, postcard::Error> {
-        // No early subject reads as one of now: where the text of a part is due, a verdict had a zero, or a one and an id.
+impl Subject {
+    pub(super) fn decode(plain: &[u8]) -> Result<Self, postcard::Error> {
+        // No early subject reads as one of this version: where the text of a part is due, a verdict had a zero, or a one
+        // and an id.
         postcard::from_bytes(plain).or_else(|_| Ok(postcard::from_bytes::<early::Subject>(plain)?.into()))
     }
 }

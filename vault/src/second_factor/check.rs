@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use volar_core::audit::Action;
-use volar_core::challenge::{CANDIDATES_MAX, Challenge};
+use volar_core::challenge::{self, CANDIDATES_MAX, Challenge};
 use volar_core::clock::Timestamp;
 use volar_core::id::{IdempotencyId, SubjectId};
 use volar_core::second_factor::Digits;
@@ -83,7 +83,7 @@ impl Vault {
         let mut equal = Vec::new();
         for _ in 0..CANDIDATES_MAX {
             let key = match candidates.next() {
-                Some(subject) => self.admissible(tenant, self.rows(), challenge, subject)?,
+                Some(candidate) => self.admissible(tenant, self.rows(), candidate)?,
                 None => None,
             };
             let factor = key.as_ref().map(|key| self.factor(tenant, self.rows(), key)).transpose()?.flatten();
@@ -94,16 +94,15 @@ impl Vault {
         Ok(equal)
     }
 
-    /// The key of a candidate who is enrolled, active, and of the challenge's gallery.
+    /// The key of a candidate who is enrolled, active, and of the gallery that the challenge says.
     fn admissible(
         &self,
         tenant: &Tenant,
         rows: &dyn Rows,
-        challenge: &Challenge,
-        subject: SubjectId,
+        named: &challenge::Candidate,
     ) -> Result<Option<SubjectKey>, VaultError> {
-        match self.living(tenant, rows, subject) {
-            Ok((record, key)) if record.state == State::Active && record.gallery == challenge.gallery => Ok(Some(key)),
+        match self.living(tenant, rows, named.subject) {
+            Ok((record, key)) if record.state == State::Active && record.is_member_of(&named.gallery) => Ok(Some(key)),
             Ok(_) | Err(VaultError::SubjectErased | VaultError::SubjectUnknown) => Ok(None),
             Err(error) => Err(error),
         }
@@ -127,9 +126,9 @@ impl Vault {
         }
         let now = self.clock.now();
         let mut candidates = Vec::new();
-        for subject in challenge.candidates() {
-            if let Some(key) = self.admissible(tenant, transaction, challenge, subject)? {
-                let tries = self.tries(tenant, transaction, &rows::subject_tries(&tenant.id, subject))?;
+        for named in challenge.candidates() {
+            if let Some(key) = self.admissible(tenant, transaction, named)? {
+                let tries = self.tries(tenant, transaction, &rows::subject_tries(&tenant.id, named.subject))?;
                 candidates.push(Candidate { key, tries });
             }
         }

@@ -16,6 +16,7 @@ pub fn fault(error: VaultError) -> Fault {
     let (code, reason) = match &error {
         E::TenantUnknown { .. } => (Code::PermissionDenied, "TENANT_UNKNOWN"),
         E::GalleryUnknown { .. } => (Code::NotFound, "GALLERY_UNKNOWN"),
+        E::GalleryNotForSite { .. } => (Code::PermissionDenied, "GALLERY_NOT_FOR_SITE"),
         E::GenerationMismatch { .. } => (Code::FailedPrecondition, "GENERATION_MISMATCH"),
         E::ModelMismatch { .. } => (Code::FailedPrecondition, "MODEL_MISMATCH"),
         E::Field { .. } => (Code::InvalidArgument, "FIELD_INVALID"),
@@ -69,7 +70,7 @@ pub fn fault(error: VaultError) -> Fault {
         E::Field { field, .. } | E::CardNumberRefused { field } => fault.with("field", field),
         E::Template { field, .. } => fault.with("field", field),
         E::GenerationMismatch { current, .. } => fault.with("generation", current),
-        E::GalleryUnknown { gallery, .. } => fault.with("gallery", gallery),
+        E::GalleryUnknown { gallery, .. } | E::GalleryNotForSite { gallery, .. } => fault.with("gallery", gallery),
         _ => fault,
     }
 }

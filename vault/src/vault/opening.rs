@@ -6,15 +6,17 @@ use std::path::Path;
 use tokio::sync::watch;
 use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
-use volar_core::id::{GalleryId, ModelId, SubjectId, TenantId};
+use volar_core::id::{SubjectId, TenantId};
 use volar_core::secret::Key;
 use zeroize::Zeroizing;
 
 use super::{DamagedKeys, Gallery, Parts, Settings, Tenant, Vault, probes_name};
 use crate::audit::{About, Actor};
+use crate::config::GalleryConfig;
 use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, SecretBytes};
+use crate::format::v2;
 use crate::keys::{Contents, KeyId, KeyTable, KeyTableError, Keyring, Ring, RingError, Slot};
 use crate::rows;
 use crate::store::{Store, StoreError, Table, watched};
@@ -110,9 +112,9 @@ impl Vault {
             let mut tenant =
                 Tenant { id: id.clone(), keys, galleries: Default::default(), rotation: Default::default() };
             self.open_audit(&tenant)?;
-            for (gallery, model) in galleries {
-                let opened = self.open_gallery(&tenant, &gallery, &model)?;
-                tenant.galleries.insert(gallery, opened);
+            for gallery in galleries {
+                let opened = self.open_gallery(&tenant, &gallery)?;
+                tenant.galleries.insert(gallery.id, opened);
             }
             self.tenants.insert(id, tenant);
         }
@@ -164,7 +166,8 @@ impl Vault {
         Ok(())
     }
 
-    fn open_gallery(&self, tenant: &Tenant, id: &GalleryId, model: &ModelId) -> Result<Gallery, VaultError> {
+    fn open_gallery(&self, tenant: &Tenant, configured: &GalleryConfig) -> Result<Gallery, VaultError> {
+        let GalleryConfig { id, model, sites } = configured;
         let row = rows::gallery(&tenant.id, id);
         let stored = self.store.write(|transaction| {
             if let Some(stored) = tenant.record::<v1::Gallery>(transaction, Table::Galleries, &row)? {
@@ -195,6 +198,7 @@ impl Vault {
             id: id.clone(),
             generation: stored.generation,
             model: stored.model,
+            sites: sites.clone(),
             key: Key::new(*stored.key.expose()),
             feed_id: std::sync::Mutex::new(stored.feed_id),
             wake: watch::Sender::new(head.last_sequence),
@@ -211,7 +215,7 @@ impl Vault {
                 Some(tenant) if tenant.id == id => tenant,
                 _ => self.known_tenant(id)?,
             };
-            let placement: v1::Placement = tenant.open(key, sealed)?;
+            let placement: v2::Placement = tenant.open(key, sealed)?;
             owners.insert(Slot(placement.slot), (tenant.id.clone(), subject));
             last = Some(tenant);
             Ok(())

@@ -1,13 +1,14 @@
 //! One person's own key: made at enrollment, wrapped by the tenant's, destroyed at erasure.
 
-use volar_core::id::SubjectId;
+use volar_core::id::{GalleryId, SubjectId};
 use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
+use volar_core::template::Position;
 use zeroize::Zeroizing;
 
 use super::{Tenant, Vault};
 use crate::error::VaultError;
-use crate::format::{self, Binding, FormatError, Kind, Record, v1};
+use crate::format::{self, Binding, FormatError, Kind, Record, v1, v2};
 use crate::keys::{Slot, TenantKeys, WRAPPED, WrappedKey};
 use crate::rows;
 use crate::store::{Rows, Table};
@@ -63,6 +64,34 @@ impl SubjectKey {
         format::open(sealed, &self.key, self.binding(tenant, id))
     }
 
+    /// A palm of theirs as it is sealed: it opens as that hand, in that gallery, and nowhere else.
+    pub(crate) fn seal_palm(
+        &self,
+        tenant: &Tenant,
+        gallery: &GalleryId,
+        palm: &v1::Palm,
+        by: &dyn Randomness,
+    ) -> Vec<u8> {
+        self.seal(tenant, &rows::palm_id(palm.position, gallery), palm, by)
+    }
+
+    /// The same the other way.
+    pub(crate) fn open_palm(
+        &self,
+        tenant: &Tenant,
+        gallery: &GalleryId,
+        position: Position,
+        sealed: &[u8],
+    ) -> Result<v1::Palm, FormatError> {
+        // Version 1 did not bind the gallery: each person had one.
+        let id = if format::schema(sealed) == Some(1) {
+            rows::palm_hand(position).to_vec()
+        } else {
+            rows::palm_id(position, gallery)
+        };
+        self.open(tenant, &id, sealed)
+    }
+
     /// Opens the commitment to this subject in leaf `index` of the audit log.
     pub(crate) fn audit_salt(&self, index: u64) -> [u8; 32] {
         *self.key.derive("volar.v1 audit salt", &[&index.to_be_bytes()]).expose()
@@ -82,7 +111,7 @@ impl Vault {
         subject: SubjectId,
     ) -> Result<Option<SubjectKey>, VaultError> {
         let row = rows::subject(&tenant.id, subject);
-        let placement = tenant.record::<v1::Placement>(rows, Table::Placements, &row)?;
+        let placement = tenant.record::<v2::Placement>(rows, Table::Placements, &row)?;
         let Some(placement) = placement else { return Ok(None) };
         let load = || self.key_table.load(Slot(placement.slot), subject);
         let Some(mut wrapped) = load()? else { return Ok(None) };

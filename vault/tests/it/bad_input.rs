@@ -15,10 +15,12 @@ type Spoil = fn(&mut wire::EnrollRequest);
 const SPOILED: &[(&str, Code, &str, Spoil)] = &[
     ("idempotency id missing", Code::InvalidArgument, "FIELD_INVALID", |r| r.idempotency_id.clear()),
     ("idempotency id no UUID", Code::InvalidArgument, "FIELD_INVALID", |r| r.idempotency_id = "1".repeat(36)),
-    ("gallery unknown", Code::NotFound, "GALLERY_UNKNOWN", |r| r.gallery = "visitors".to_owned()),
-    ("gallery no slug", Code::InvalidArgument, "FIELD_INVALID", |r| r.gallery = "../members".to_owned()),
-    ("generation old", Code::FailedPrecondition, "GENERATION_MISMATCH", |r| r.generation = 0),
-    ("model other", Code::FailedPrecondition, "MODEL_MISMATCH", |r| r.model = "oriented-filters-2".to_owned()),
+    ("gallery unknown", Code::NotFound, "GALLERY_UNKNOWN", |r| r.memberships[0].gallery = "visitors".to_owned()),
+    ("gallery no slug", Code::InvalidArgument, "FIELD_INVALID", |r| r.memberships[0].gallery = "../members".to_owned()),
+    ("generation old", Code::FailedPrecondition, "GENERATION_MISMATCH", |r| r.memberships[0].generation = 0),
+    ("model other", Code::FailedPrecondition, "MODEL_MISMATCH", |r| {
+        r.memberships[0].model = "oriented-filters-2".to_owned()
+    }),
     ("consent missing", Code::InvalidArgument, "CONSENT_MISSING", |r| r.consent = None),
     ("consent policy empty", Code::InvalidArgument, "FIELD_INVALID", |r| consent(r).policy_version = " ".to_owned()),
     ("consent language empty", Code::InvalidArgument, "FIELD_INVALID", |r| consent(r).language.clear()),
@@ -26,15 +28,20 @@ const SPOILED: &[(&str, Code, &str, Spoil)] = &[
     ("consent hash short", Code::InvalidArgument, "FIELD_INVALID", |r| consent(r).text_sha256.truncate(31)),
     ("consent undated", Code::InvalidArgument, "FIELD_INVALID", |r| consent(r).given_at_unix_ms = 0),
     ("consent in the future", Code::InvalidArgument, "FIELD_INVALID", |r| consent(r).given_at_unix_ms += 300_001),
-    ("no palm", Code::InvalidArgument, "FIELD_INVALID", |r| r.palms.clear()),
-    ("three palms", Code::InvalidArgument, "FIELD_INVALID", |r| r.palms.push(r.palms[0].clone())),
-    ("one hand twice", Code::InvalidArgument, "FIELD_INVALID", |r| r.palms[1].position = r.palms[0].position),
-    ("no hand", Code::InvalidArgument, "TEMPLATE_INVALID", |r| r.palms[0].position = 0),
-    ("hand of the future", Code::InvalidArgument, "TEMPLATE_INVALID", |r| r.palms[0].position = 3),
-    ("no reference", Code::InvalidArgument, "TEMPLATE_INVALID", |r| r.palms[0].references.clear()),
+    ("no palm", Code::InvalidArgument, "FIELD_INVALID", |r| r.memberships[0].palms.clear()),
+    ("three palms", Code::InvalidArgument, "FIELD_INVALID", |r| {
+        let one = r.memberships[0].palms[0].clone();
+        r.memberships[0].palms.push(one);
+    }),
+    ("one hand twice", Code::InvalidArgument, "FIELD_INVALID", |r| {
+        r.memberships[0].palms[1].position = r.memberships[0].palms[0].position
+    }),
+    ("no hand", Code::InvalidArgument, "TEMPLATE_INVALID", |r| r.memberships[0].palms[0].position = 0),
+    ("hand of the future", Code::InvalidArgument, "TEMPLATE_INVALID", |r| r.memberships[0].palms[0].position = 3),
+    ("no reference", Code::InvalidArgument, "TEMPLATE_INVALID", |r| r.memberships[0].palms[0].references.clear()),
     ("six references", Code::InvalidArgument, "TEMPLATE_INVALID", |r| {
-        let one = r.palms[0].references[0].clone();
-        r.palms[0].references = vec![one; 6];
+        let one = r.memberships[0].palms[0].references[0].clone();
+        r.memberships[0].palms[0].references = vec![one; 6];
     }),
     ("embedding short", Code::InvalidArgument, "TEMPLATE_INVALID", |r| reference(r).embedding.truncate(255)),
     ("embedding long", Code::InvalidArgument, "TEMPLATE_INVALID", |r| reference(r).embedding.push(0.0)),
@@ -49,7 +56,7 @@ const SPOILED: &[(&str, Code, &str, Spoil)] = &[
         reference(r).orientation_code = [vec![0; 128], vec![1; 128], vec![0; 128]].concat();
     }),
     ("quality 101", Code::InvalidArgument, "TEMPLATE_INVALID", |r| reference(r).quality = 101),
-    ("no probe", Code::InvalidArgument, "TEMPLATE_INVALID", |r| r.palms[1].probe = None),
+    ("no probe", Code::InvalidArgument, "TEMPLATE_INVALID", |r| r.memberships[0].palms[1].probe = None),
     ("probe without codes", Code::InvalidArgument, "TEMPLATE_INVALID", |r| probe(r).orientation_codes.clear()),
     ("probe of 246 codes", Code::InvalidArgument, "TEMPLATE_INVALID", |r| {
         let one = probe(r).orientation_codes[0].clone();
@@ -63,11 +70,11 @@ fn consent(request: &mut wire::EnrollRequest) -> &mut wire::Consent {
 }
 
 fn reference(request: &mut wire::EnrollRequest) -> &mut wire::Reference {
-    &mut request.palms[0].references[1]
+    &mut request.memberships[0].palms[0].references[1]
 }
 
 fn probe(request: &mut wire::EnrollRequest) -> &mut wire::Probe {
-    request.palms[1].probe.as_mut().expect("a good request has one")
+    request.memberships[0].palms[1].probe.as_mut().expect("a good request has one")
 }
 
 #[tokio::test]
@@ -95,7 +102,7 @@ async fn a_repeat_with_another_body_is_refused() {
     let again = service.enroll(from(kiosk(), request.clone())).await.expect("the same answer").into_inner();
     assert_eq!(first, again);
     let mut other = request;
-    other.palms[0].references[0].quality -= 1;
+    other.memberships[0].palms[0].references[0].quality -= 1;
     let refused = service.enroll(from(kiosk(), other)).await;
     assert_eq!(reason(refused), (Code::AlreadyExists, "IDEMPOTENCY_CONFLICT".to_owned()));
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use volar_core::ticket::Purpose;
-use volar_vault::format::v1::Placement;
+use volar_vault::format::v2::Placement;
 use volar_vault::format::{self, Binding};
 use volar_vault::keys::{KeyFile, KeyHolder, KeyTable, Ring};
 use volar_vault::store::{SledStore, Store, Table};
@@ -51,7 +51,8 @@ fn an_early_store_goes_on_under_its_own_keys_and_counts_as_new_from_then_on() {
     let tenant = slug("acme");
     let binding = Binding { tenant: &tenant, subject: None, id: &row, key_version: 1 };
     let key = root.derive("volar.v1 tenant records", &[]);
-    assert_eq!(format::open::<Placement>(&sealed, &key, binding).expect("the derived key").gallery, members());
+    let placement = format::open::<Placement>(&sealed, &key, binding).expect("the derived key");
+    assert_eq!(placement.memberships[0].gallery, members());
     drop(store);
 
     // Its tenant keys are made again by the derivation while the store says that it is early: a crash may come between.

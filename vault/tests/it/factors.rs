@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::Code;
 use volar_core::audit::{Action, Leaf};
-use volar_core::challenge::{Challenge, ChallengeError};
+use volar_core::challenge::{Candidate, Challenge, ChallengeError};
 use volar_core::clock::Clock;
 use volar_core::id::{IdempotencyId, SubjectId, TicketId};
 use volar_core::second_factor::{Digits, Kind};
@@ -43,12 +43,12 @@ impl<E: Engine> WorldOver<E> {
     }
 
     fn challenge(&self, lane: &str, best: SubjectId, second: Option<SubjectId>) -> Challenge {
+        let member = |subject| Candidate { subject, gallery: members() };
         Challenge {
             id: TicketId::random(&*self.randomness),
             tenant: slug("acme"),
-            gallery: members(),
-            best,
-            second,
+            best: member(best),
+            second: second.map(member),
             site: slug("north"),
             device: slug("gate-1"),
             lane: slug(lane),
@@ -243,7 +243,7 @@ fn what_is_no_challenge_of_this_tenant_is_refused() {
     let claimed = vault.claim(&checkout(), &world.call(0), &sealed).expect_err("a challenge is no ticket");
     assert!(claimed.to_string().contains("does not authenticate"), "{claimed}");
     // Of a gallery that she is not in.
-    let elsewhere = Challenge { gallery: slug("staff"), ..challenge };
+    let elsewhere = Challenge { best: Candidate { subject: anna, gallery: slug("staff") }, ..challenge };
     let sealed = world.sealed_challenge(&vault, &elsewhere);
     let outcome = vault.check_second_factor(&matcher(), world.idempotency(), &sealed, &digits("8074"));
     assert_eq!(outcome.expect("compared"), Outcome::Refused);

@@ -24,7 +24,7 @@ fn probes_are_told_until_the_verdict_and_to_those_who_have_not_spoken() {
     let (palms, probes) = told("m-1");
     let probes = probes.expect("a verdict is wanted");
     assert_eq!((palms.len(), probes.probes.len()), (2, 2));
-    for ((palm, probe), sent) in palms.iter().zip(&probes.probes).zip(&request.palms) {
+    for ((palm, probe), sent) in palms.iter().zip(&probes.probes).zip(&request.memberships[0].palms) {
         assert_eq!(palm.position, sent.position);
         assert_eq!(palm.references.len(), sent.references.len());
         assert_eq!(palm.references[1].code, sent.references[1].code.to_bytes());

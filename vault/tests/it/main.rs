@@ -20,6 +20,7 @@ mod flows;
 mod hsm;
 mod kill;
 mod lifetimes;
+mod memberships;
 mod model;
 mod people;
 mod postgres;

@@ -6,16 +6,19 @@ use volar_core::template::{
     CODE_BYTES, CODE_CELLS, EMBEDDING_DIMENSIONS, EnrolledPalm, Position, Probe, ProtectedCode, ProtectedEmbedding,
     Quality, Reference,
 };
-use volar_vault::enrollment::Enroll;
+use volar_vault::enrollment::{Enroll, Join};
 use volar_vault::format::v1::Consent;
 
 /// Somebody who consented at `given_at` and shows both hands, each with `references` views and a probe of `codes` codes.
 pub(crate) fn enrollment(randomness: &dyn Randomness, given_at: Timestamp, references: usize, codes: usize) -> Enroll {
     let palm = |position| palm(randomness, position, references, codes);
     Enroll {
-        gallery: "members".parse().expect("a slug"),
-        generation: 1,
-        model: "palm-lines-2".parse().expect("a slug"),
+        memberships: vec![Join {
+            gallery: "members".parse().expect("a slug"),
+            generation: 1,
+            model: "palm-lines-2".parse().expect("a slug"),
+            palms: vec![palm(Position::Left), palm(Position::Right)],
+        }],
         consent: Some(Consent {
             policy_version: "2026-11".to_owned(),
             language: "en".to_owned(),
@@ -23,7 +26,6 @@ pub(crate) fn enrollment(randomness: &dyn Randomness, given_at: Timestamp, refer
             given_at,
             method: "touch-screen".to_owned(),
         }),
-        palms: vec![palm(Position::Left), palm(Position::Right)],
         payment_follows: true,
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn plain_parts(request: &Enroll, key: &Key) -> Vec<(&'static str, Vec
         ("consent", b"touch-screen".to_vec()),
         ("second factor", CODE.as_bytes().to_vec()),
     ];
-    for palm in &request.palms {
+    for palm in &request.memberships[0].palms {
         let embeddings = palm.references.iter().map(|reference| &reference.embedding).chain([&palm.probe.embedding]);
         let codes = palm.references.iter().map(|reference| &reference.code).chain(&palm.probe.codes);
         for embedding in embeddings {

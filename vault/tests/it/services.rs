@@ -44,9 +44,6 @@ pub(crate) fn reason<T>(result: Result<T, Status>) -> (Code, String) {
 pub(crate) fn enroll_request(world: &World) -> wire::EnrollRequest {
     wire::EnrollRequest {
         idempotency_id: id(world),
-        gallery: "members".to_owned(),
-        generation: 1,
-        model: "palm-lines-2".to_owned(),
         consent: Some(wire::Consent {
             policy_version: "2026-11".to_owned(),
             language: "en".to_owned(),
@@ -54,8 +51,17 @@ pub(crate) fn enroll_request(world: &World) -> wire::EnrollRequest {
             given_at_unix_ms: world.clock.now().unix_milliseconds(),
             method: "touch-screen".to_owned(),
         }),
-        palms: vec![wire_palm(world, Position::Left), wire_palm(world, Position::Right)],
         payment_follows: true,
+        memberships: vec![wire_membership(world, "members")],
+    }
+}
+
+pub(crate) fn wire_membership(world: &World, gallery: &str) -> wire::Membership {
+    wire::Membership {
+        gallery: gallery.to_owned(),
+        generation: 1,
+        model: "palm-lines-2".to_owned(),
+        palms: vec![wire_palm(world, Position::Left), wire_palm(world, Position::Right)],
     }
 }
 
@@ -162,7 +168,7 @@ async fn the_whole_story_over_the_services() {
     };
     let Some(wire::feed_event::Change::Enrolled(news)) = event.change else { panic!("not an enrollment") };
     assert!(news.verdict_wanted);
-    assert!(news.palms == sent.palms, "what matchers get is what the kiosk sent, bit for bit");
+    assert!(news.palms == sent.memberships[0].palms, "what matchers get is what the kiosk sent, bit for bit");
 
     let waiting = tokio::spawn({
         let enrollment = Enrollment(vault.clone());

@@ -11,6 +11,7 @@ use volar_core::shard::Shard;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
 use volar_service::system::SystemRandomness;
+use volar_vault::config::GalleryConfig;
 use volar_vault::enrollment::Enroll;
 use volar_vault::error::VaultError;
 use volar_vault::feed::FeedItem;
@@ -131,11 +132,12 @@ impl<E: Engine> WorldOver<E> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let randomness: Arc<dyn Randomness> = Arc::new(SeededRandomness::new(1));
         KeyFile::create(&folder.path().join("vault.key"), &*randomness).expect("writable");
-        let model = slug("palm-lines-2");
-        let galleries = vec![(members(), model)];
-        let other = vec![(members(), slug("palm-lines-2")), (slug("staff"), slug("palm-lines-2"))];
+        let gallery = |id| GalleryConfig { id, model: slug("palm-lines-2"), sites: Default::default() };
         let settings = Settings {
-            tenants: vec![(slug("acme"), galleries), (slug("bolt"), other)],
+            tenants: vec![
+                (slug("acme"), vec![gallery(members())]),
+                (slug("bolt"), vec![gallery(members()), gallery(slug("staff"))]),
+            ],
             verdicts_required: 1,
             payment_deadline: Duration::from_secs(900),
             ticket_lifetime: Duration::from_secs(900),

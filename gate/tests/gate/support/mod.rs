@@ -76,6 +76,7 @@ impl Gate {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let lane: volar_core::id::LaneId = "lane-1".parse().expect("a slug");
         let gallery: volar_core::id::GalleryId = "members".parse().expect("a slug");
+        let galleries = volar_core::galleries::Galleries::from(gallery);
 
         let out = Box::new(LineSender(sender, Vec::new()));
         let act =
@@ -84,13 +85,12 @@ impl Gate {
         let fixed =
             Fixed { language: Language::En, lane: lane.clone(), other_way: None, when_unreachable, stage: false };
         let display = Display::new(fixed);
-        let keys = KeySource::new(servers.vault_channel(), gallery.clone(), servers::MODEL.parse().expect("a slug"));
-        let protection = keys.fetch(PATIENCE).await.expect("the vault answers");
+        let keys = KeySource::new(servers.vault_channel(), galleries.clone(), servers::MODEL.parse().expect("a slug"));
+        let protections = keys.fetch(PATIENCE).await.expect("the vault answers");
         let identifier = Identifier::new(
             servers.matcher_channel(),
             keys,
-            protection,
-            gallery.clone(),
+            protections,
             lane,
             setting.decision_time_max,
             Arc::new(SystemRandomness),
@@ -105,7 +105,7 @@ impl Gate {
             clock,
             when_unreachable,
             device: "gate-1".parse().expect("a slug"),
-            gallery,
+            galleries,
             keypad: setting.keypad,
         };
         if setting.monitored {

@@ -158,7 +158,7 @@ impl IdentificationService for Shared {
         let mut reply = {
             let mut script = self.script();
             let request = request.into_inner();
-            let current = request.generation == script.generation;
+            let current = request.probes.iter().all(|probe| probe.generation == script.generation);
             script.asked.push(request);
             if !current {
                 let reason = "PROTECTION_GENERATION_MISMATCH";

@@ -53,7 +53,7 @@ fn subject(number: u8, gallery: &str) -> Subject {
     let id = if number == 0 { SUBJECT.to_owned() } else { format!("00000000-0000-4000-8000-0000000000{number:02x}") };
     Subject {
         subject_id: id,
-        gallery: gallery.to_owned(),
+        galleries: vec![gallery.to_owned()],
         state: if in_review { EnrollmentState::InReview } else { EnrollmentState::Active }.into(),
         payment_bound: true,
         enrolled_at_unix_ms: 1_790_000_000_000,
