@@ -62,6 +62,19 @@ impl System {
         system
     }
 
+    /// The same, with these galleries in place of the usual one.
+    pub fn whole_in(galleries: &'static [&'static str]) -> Self {
+        let mut system = Self::with(in_galleries(galleries));
+        system.deployment.start_all().expect("the system starts");
+        system
+    }
+
+    /// Has the gate start again at another lane, which searches `galleries`.
+    pub fn restart_gate_in(&mut self, galleries: &'static [&'static str]) {
+        self.deployment.configure(in_galleries(galleries));
+        self.deployment.next_lane().expect("the gate starts");
+    }
+
     /// Kills the vault with SIGKILL and starts it on the same port, so that its callers' channels find it again. `kill`
     /// counts from 0, for the message.
     ///
@@ -99,4 +112,8 @@ impl System {
     pub fn clients(&self) -> Clients {
         Clients::new(self.folder(), self.deployment.addresses())
     }
+}
+
+fn in_galleries(galleries: &'static [&'static str]) -> Settings {
+    Settings { galleries, ..Settings::new(Sensors::simulated(FRAME_RATE), Ports::Free) }
 }

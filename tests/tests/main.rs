@@ -11,6 +11,7 @@ mod damage;
 mod demo;
 mod erasure;
 mod failover;
+mod galleries;
 mod gate;
 mod gate_page;
 mod kiosk_page;

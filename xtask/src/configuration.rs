@@ -10,7 +10,7 @@ use crate::token::Token;
 pub const TENANT: &str = "acme";
 /// Its one site.
 pub const SITE: &str = "north";
-/// Its one gallery.
+/// Its gallery, unless a deployment is told of more.
 pub const GALLERY: &str = "members";
 
 /// Every peer: role and device.
@@ -65,6 +65,8 @@ pub struct Settings {
     pub extra: Vec<(&'static str, String)>,
     /// Holds the vault's keys; without one, a key file does.
     pub token: Option<Token>,
+    /// The galleries that the vault has, the matcher serves, the kiosk enrols into and the gate searches.
+    pub galleries: &'static [&'static str],
     /// The vault's `[store.postgres]`; without it the records are in files of the vault's own.
     pub database: Option<String>,
 }
@@ -72,7 +74,7 @@ pub struct Settings {
 impl Settings {
     /// With nothing extra.
     pub fn new(sensors: Sensors, ports: Ports) -> Self {
-        Self { sensors, ports, extra: Vec::new(), token: None, database: None }
+        Self { sensors, ports, extra: Vec::new(), token: None, galleries: &[GALLERY], database: None }
     }
 
     /// With second factors: chosen at the kiosk, asked for at the gate.
@@ -110,7 +112,8 @@ pub fn text(name: &str, settings: &Settings, addresses: &Addresses, lane: u32) -
     let Addresses { vault, matcher, kiosk, gate } = *addresses;
     let sensors = &settings.sensors.toml;
     let servers = format!("[vault]\nurl = \"https://{vault}\"\n\n[matcher]\nurl = \"https://{matcher}\"\n");
-    let head = format!("galleries = [\"{GALLERY}\"]\n");
+    let galleries: Vec<String> = settings.galleries.iter().map(|gallery| format!("\"{gallery}\"")).collect();
+    let head = format!("galleries = [{}]\n", galleries.join(", "));
     let body = match name {
         "vault" => {
             let keys = settings.token.as_ref().map_or_else(|| KEY_FILE.to_owned(), Token::configuration);
@@ -119,12 +122,12 @@ pub fn text(name: &str, settings: &Settings, addresses: &Addresses, lane: u32) -
                 None => ("folder = \"store\"", ""),
             };
             let store = format!("[store]\n{engine}\n{VAULT}\n{database}");
-            format!("{keys}\n{store}\n[server]\nlisten = \"{vault}\"\n\n{}", tls("vault-1"))
+            let tenant = tenant(&galleries);
+            format!("{keys}\n{store}\n{tenant}\n[server]\nlisten = \"{vault}\"\n\n{}", tls("vault-1"))
         }
-        "matcher" => format!(
-            "vault = \"https://{vault}\"\ngalleries = [\"{GALLERY}\"]\n\n[server]\nlisten = \"{matcher}\"\n\n{}",
-            tls("matcher-1")
-        ),
+        "matcher" => {
+            format!("vault = \"https://{vault}\"\n{head}\n[server]\nlisten = \"{matcher}\"\n\n{}", tls("matcher-1"))
+        }
         "kiosk" => {
             let tls = tls("kiosk-1");
             format!("{head}lane = \"kiosk-1\"\n\n[page]\nlisten = \"{kiosk}\"\n\n{NOTICE}\n{servers}\n{tls}\n{sensors}")
@@ -149,14 +152,16 @@ pub fn text(name: &str, settings: &Settings, addresses: &Addresses, lane: u32) -
 
 const KEY_FILE: &str = "[keys]\nfile = \"keys/vault.key\"\n";
 
-/// The vault's own files, and whom it serves.
+/// The vault's own files.
 const VAULT: &str = "\
 key_table = \"keys/subjects.table\"
-
-[[tenants]]
-id = \"acme\"
-galleries = [{ id = \"members\", model = \"palm-lines-2\" }]
 ";
+
+fn tenant(galleries: &[String]) -> String {
+    let gallery = |id: &String| format!("{{ id = {id}, model = \"palm-lines-2\" }}");
+    let galleries: Vec<String> = galleries.iter().map(gallery).collect();
+    format!("[[tenants]]\nid = \"{TENANT}\"\ngalleries = [{}]\n", galleries.join(", "))
+}
 
 const NOTICE: &str = "\
 [notice]

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use tonic::Code;
-use volar_core::challenge::{Candidate, Challenge};
+use volar_core::challenge::{self, Challenge};
 use volar_core::id::GalleryId;
+use volar_core::score::Score;
 use volar_core::template::Template;
 use volar_core::ticket::Ticket;
 use volar_matcher::decision::{Decision, DecisionPolicy};
 use volar_matcher::identify::{Answer, Matcher, ServedGallery};
 use volar_matcher::pool::SearchPool;
-use volar_matcher::search::LocalSearch;
+use volar_matcher::search::{LocalSearch, Searched, judge};
 use volar_matcher::tail_watch::TailWatch;
-use volar_matcher::testing::subject;
+use volar_matcher::testing::{score_model, subject};
+use volar_matcher::verify::Candidate;
 use volar_proto::v1;
 use volar_service::fault::Fault;
 use volar_service::identity::Role;
@@ -104,35 +106,25 @@ async fn somebody_in_two_galleries_is_one_person_and_two_people_are_two() {
     assert_eq!((answer.decision.as_str(), answer.reason.as_str()), ("step-up", "CLOSE_SECOND"));
     let sealed = answer.challenge.expect("a challenge");
     let challenge = Challenge::open(&sealed, lanes.members.now(), opening_key).expect("opens");
-    let mut named: Vec<Candidate> = challenge.candidates().cloned().collect();
+    let mut named: Vec<challenge::Candidate> = challenge.candidates().cloned().collect();
     named.sort_by_key(|candidate| candidate.subject);
-    let of = |number, gallery| Candidate { subject: subject(number), gallery: id(gallery) };
+    let of = |number, gallery| challenge::Candidate { subject: subject(number), gallery: id(gallery) };
     assert_eq!(named, [of(2, "members"), of(3, "staff")]);
 }
 
-#[tokio::test]
-async fn the_threshold_is_that_of_all_galleries_together() {
-    let lanes = Lanes::new(82).await;
-    for (world, count) in [(&lanes.members, 3), (&lanes.staff, 4)] {
-        let mut palms = volar_matcher::testing::Palms::new(820 + count);
-        for number in 0..count {
-            let palm = palms.template();
-            world.admit(100 * count as u32 + number as u32, &palm).await;
-        }
-    }
-    let probe = lanes.members.palms.probe(&volar_matcher::testing::Palms::new(9).template());
-    let searched: Vec<_> = [&lanes.members, &lanes.staff]
-        .map(|world| world.gallery.search_each(&[&probe]).expect("searched").remove(0))
-        .into();
-    assert_eq!(searched.iter().map(|searched| searched.references).sum::<usize>(), 7);
-    let model = volar_matcher::testing::score_model();
-    let policy = DecisionPolicy::default();
-    let identified = volar_matcher::search::judge(&searched, &policy, &model);
-    let (top, _) = identified.top.expect("compared");
-    let at = policy.thresholds(&model, 7).step_up;
-    assert!(policy.thresholds(&model, 3).step_up < at, "more references, a higher threshold");
-    assert_eq!(identified.decision == Decision::NoMatch, top < at);
-    assert_eq!(identified.strangers.len(), 2);
+#[test]
+fn the_threshold_is_that_of_all_galleries_together() {
+    let (policy, model) = (DecisionPolicy::default(), score_model());
+    let (one, both) = (policy.thresholds(&model, 100_000), policy.thresholds(&model, 200_000));
+    assert!(one.admit < both.admit, "more references, a higher threshold");
+    let score = Score::from_decades(f64::midpoint(one.admit.value().into(), both.admit.value().into()));
+    let found = Candidate { subject: subject(1), score };
+    let searched = |candidates| Searched { candidates, references: 100_000, complete: true };
+    let alone = judge(&[searched(vec![found])], &policy, &model);
+    assert_eq!(alone.decision, Decision::Admitted(subject(1)), "enough in a gallery of that size");
+    let together = judge(&[searched(vec![]), searched(vec![found])], &policy, &model);
+    assert_eq!(together.decision, Decision::StepUp, "not in two of them");
+    assert_eq!((together.top, together.strangers), (Some((score, 1)), vec![None, None]));
 }
 
 #[tokio::test]
