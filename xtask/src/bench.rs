@@ -13,7 +13,7 @@ use anyhow::Context;
 use comfy_table::{CellAlignment, Table};
 
 use crate::packages::{self, Purpose};
-use crate::workspace::{build, cargo};
+use crate::workspace::{build_all, cargo};
 
 /// `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(What::Cluster(arguments)) => serve::run_cluster(arguments)?,
         Some(What::Failover(arguments)) => failover::run(arguments)?,
         None => {
-            build()?;
+            build_all()?;
             let json = arguments.json.as_deref().map(absolute).transpose()?;
             let json = json.iter().flat_map(|path| ["--json", path]);
             bench("figures", &json.collect::<Vec<_>>())?;

@@ -29,6 +29,12 @@ pub fn build() -> anyhow::Result<()> {
     cargo(&["build", "--release", "--workspace", "--bins"])
 }
 
+/// Builds what benchmarks run: with the tests, as `cargo xtask test` does, for another selection has other features of the
+/// same libraries, and is built anew.
+pub fn build_all() -> anyhow::Result<()> {
+    cargo(&["build", "--release", "--workspace", "--all-targets"])
+}
+
 /// Runs cargo in the workspace, its output to this process's own.
 pub fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     cargo_with(arguments, &[])

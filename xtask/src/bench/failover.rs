@@ -8,7 +8,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use serde_json::Value;
 
 use super::{absolute, bench, machine};
-use crate::workspace::{build, root};
+use crate::workspace::{build_all, root};
 
 /// `cargo xtask bench failover`.
 #[derive(clap::Args)]
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("cutting networks takes network namespaces, and those root: run `cargo xtask bench failover` as root");
     }
-    build()?;
+    build_all()?;
     let kept = root().join("docs/bench");
     let json = arguments.json.clone().unwrap_or_else(|| kept.join("failover.json"));
     let (kills, cuts, path) = (arguments.kills.to_string(), arguments.cuts.to_string(), absolute(&json)?);

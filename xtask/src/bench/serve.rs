@@ -8,7 +8,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use serde_json::Value;
 
 use super::{absolute, bench, machine, right_aligned};
-use crate::workspace::{build, root};
+use crate::workspace::{build_all, root};
 
 /// `cargo xtask bench serve`.
 #[derive(clap::Args)]
@@ -142,7 +142,7 @@ fn measure(
     words: &[String],
     text: impl FnOnce(&Value) -> String,
 ) -> anyhow::Result<()> {
-    build()?;
+    build_all()?;
     let kept = root().join("docs/bench");
     let file = json.map_or_else(|| kept.join(name).with_extension("json"), PathBuf::from);
     let path = absolute(&file)?;
