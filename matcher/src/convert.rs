@@ -6,14 +6,15 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Code;
 use volar_core::challenge::Challenge;
+use volar_core::galleries::Galleries;
 use volar_core::id::{GalleryId, IdempotencyId, LaneId, ModelId, SubjectId};
 use volar_core::score::Score;
 use volar_core::second_factor::Digits;
 use volar_core::secret::Key;
 use volar_core::shard::Shard;
 use volar_core::template::{
-    GALLERIES_MAX, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality,
-    REFERENCES_PER_PALM_MAX, Reference, TemplateError,
+    PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality, REFERENCES_PER_PALM_MAX, Reference,
+    TemplateError,
 };
 use volar_core::ticket::{Purpose, TicketKey};
 use volar_proto::v1;
@@ -71,18 +72,10 @@ pub fn call(request: v1::IdentifyRequest) -> Result<Call, MessageError> {
         v1::Purpose::Withdrawal => Purpose::Withdrawal,
         v1::Purpose::Unspecified => return Err(field("purpose", "must be ADMISSION or WITHDRAWAL")),
     };
-    let found = request.probes.len();
-    if !(1..=GALLERIES_MAX).contains(&found) {
-        return Err(field("probes", format!("are {found}, must be 1 to {GALLERIES_MAX}, one a gallery")));
-    }
-    let mut probes: Vec<GalleryProbe> = Vec::with_capacity(found);
-    for wire in request.probes {
-        let probe = gallery_probe(wire)?;
-        if probes.iter().any(|earlier| earlier.gallery == probe.gallery) {
-            return Err(field("probes", format!("name gallery \"{}\" twice", probe.gallery)));
-        }
-        probes.push(probe);
-    }
+    // Before any work on the probes.
+    let named = request.probes.iter().map(|probe| gallery(&probe.gallery)).collect::<Result<Vec<_>, _>>()?;
+    Galleries::try_from(named).map_err(|error| field("probes", format!("are wrong: {error}")))?;
+    let probes = request.probes.into_iter().map(gallery_probe).collect::<Result<_, _>>()?;
     Ok(Call {
         id: parse::<IdempotencyId>("idempotency_id", &request.idempotency_id)?,
         lane: parse::<LaneId>("lane", &request.lane)?,

@@ -8,8 +8,8 @@ use volar_core::id::{EnrollmentId, GalleryId, IdempotencyId, SubjectId};
 use volar_core::second_factor::{Digits, Kind as FactorKind};
 use volar_core::shard::Shard;
 use volar_core::template::{
-    CODE_BYTES, EnrolledPalm, GALLERIES_MAX, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding,
-    Quality, REFERENCES_PER_PALM_MAX, Reference, TemplateError,
+    CODE_BYTES, EnrolledPalm, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality,
+    REFERENCES_PER_PALM_MAX, Reference, TemplateError,
 };
 use volar_proto::v1 as wire;
 use zeroize::Zeroizing;
@@ -18,7 +18,7 @@ use crate::admin::{GalleryStatus, Page, ReviewDecision};
 use crate::audit::{LeafProof, LogHead};
 use crate::backup::{BackupInfo, BackupStatus, JobStatus};
 use crate::checkout::Claimed;
-use crate::enrollment::{Enroll, Join, Standing};
+use crate::enrollment::{Enroll, Join, Standing, check_galleries};
 use crate::erasure::{Proof, Receipt};
 use crate::error::VaultError;
 use crate::export::{Exported, ExportedMembership};
@@ -108,9 +108,9 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text
 
 pub(crate) fn enroll(request: wire::EnrollRequest) -> Checked<Enroll> {
     // Before any work on them: a message of 1 MiB could hold thousands.
-    if request.memberships.len() > GALLERIES_MAX {
-        return Err(VaultError::field("memberships", format!("must name 1 to {GALLERIES_MAX} galleries")));
-    }
+    let named =
+        request.memberships.iter().map(|membership| gallery(&membership.gallery)).collect::<Checked<Vec<_>>>()?;
+    check_galleries(named)?;
     Ok(Enroll {
         memberships: request.memberships.iter().enumerate().map(membership).collect::<Checked<_>>()?,
         consent: request.consent.map(consent).transpose()?,

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
+use volar_core::galleries::Galleries;
 use volar_core::id::{EnrollmentId, GalleryId, ModelId, SubjectId};
-use volar_core::template::{EnrolledPalm, GALLERIES_MAX, REFERENCES_PER_PALM_MAX, TemplateError};
+use volar_core::template::{EnrolledPalm, REFERENCES_PER_PALM_MAX, TemplateError};
 use volar_service::identity::Peer;
 
 use crate::audit::About;
@@ -353,13 +354,8 @@ fn check(
     consent_age_max: Duration,
 ) -> Result<(), VaultError> {
     let memberships = &request.memberships;
-    if memberships.is_empty() || memberships.len() > GALLERIES_MAX {
-        return Err(VaultError::field("memberships", format!("must name 1 to {GALLERIES_MAX} galleries")));
-    }
+    check_galleries(memberships.iter().map(|join| join.gallery.clone()).collect())?;
     for (number, join) in memberships.iter().enumerate() {
-        if memberships[..number].iter().any(|earlier| earlier.gallery == join.gallery) {
-            return Err(VaultError::field("memberships", format!("must not name gallery \"{}\" twice", join.gallery)));
-        }
         check_membership(number, join, tenant, peer)?;
         let hands = |join: &Join| join.palms.iter().map(|palm| palm.position).collect::<Vec<_>>();
         if hands(join) != hands(&memberships[0]) {
@@ -367,6 +363,12 @@ fn check(
         }
     }
     check_consent(request.consent.as_ref().ok_or(VaultError::ConsentMissing)?, now, consent_age_max)
+}
+
+/// That a person may belong to these galleries.
+pub(crate) fn check_galleries(named: Vec<GalleryId>) -> Result<(), VaultError> {
+    let checked = Galleries::try_from(named);
+    checked.map(drop).map_err(|error| VaultError::field("memberships", format!("are wrong: {error}")))
 }
 
 fn check_membership(number: usize, join: &Join, tenant: &Tenant, peer: &Peer) -> Result<(), VaultError> {

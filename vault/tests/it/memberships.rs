@@ -168,9 +168,9 @@ fn lists_of_galleries_are_checked() {
         let refused = vault.enroll(&kiosk(), &world.call(0), &request(&world, galleries));
         refused.expect_err("refused").to_string()
     };
-    assert!(refused(&[]).contains("1 to 3 galleries"));
-    assert!(refused(&[members(), staff(), slug("b"), slug("c")]).contains("1 to 3 galleries"));
-    assert!(refused(&[members(), staff(), members()]).contains("\"members\" twice"));
+    assert!(refused(&[]).contains("must be 1 to 3"));
+    assert!(refused(&[members(), staff(), slug("b"), slug("c")]).contains("must be 1 to 3"));
+    assert!(refused(&[members(), staff(), members()]).contains("\"members\" is named twice"));
     let mut uneven = request(&world, &[members(), staff()]);
     uneven.memberships[1].palms.pop();
     let error = vault.enroll(&kiosk(), &world.call(0), &uneven).expect_err("refused").to_string();
