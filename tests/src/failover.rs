@@ -11,7 +11,7 @@ use volar_proto::v1::{Decision, EnrollRequest, GetEnrollmentRequest};
 
 use crate::client::{Clients, enroll, fresh_id, identify, reason};
 use crate::palms::{Palms, Person};
-use crate::patroni::{Network, Patroni};
+use crate::patroni::{Network, Patroni, Whole};
 use crate::system::System;
 
 /// Enrolments a second, all kiosks together, while the database is well.
@@ -148,7 +148,7 @@ impl Failover {
 
     /// Kills the primary, waits until writes go on, and has the killed one follow. Gives the time without writes, and how
     /// long the killed one took to be a synchronous cluster's part again.
-    pub async fn kill_primary(&self) -> (Duration, Duration) {
+    pub async fn kill_primary(&self) -> (Duration, Whole) {
         let former = tokio::task::block_in_place(|| self.database.primary()).expect("one leads");
         let since = Instant::now();
         tokio::task::block_in_place(|| {
@@ -157,11 +157,11 @@ impl Failover {
         });
         self.wait_for_writes().await;
         let outage = self.outage_since(since);
-        let rejoined = tokio::task::block_in_place(|| {
+        let whole = tokio::task::block_in_place(|| {
             self.database.restart(former);
             self.database.wait_until_whole()
         });
-        (outage, rejoined)
+        (outage, whole)
     }
 
     /// Lets every kiosk have its answer, and checks all that was promised.

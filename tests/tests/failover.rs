@@ -9,8 +9,8 @@ async fn a_killed_primary_loses_nothing_acknowledged_and_writes_go_on_at_a_stand
     let failover = Failover::start(Network::Loopback).await;
     failover.wait_for_writes().await;
     let before = failover.acknowledged();
-    let (outage, rejoined) = failover.kill_primary().await;
+    let (outage, whole) = failover.kill_primary().await;
     assert!(failover.acknowledged() > before);
     let outcome = failover.finish().await;
-    println!("no writes for {outage:.1?}; the killed server followed again after {rejoined:.1?}; {outcome:?}");
+    println!("no writes for {outage:.1?}; {whole:.1?}; {outcome:?}");
 }

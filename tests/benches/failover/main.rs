@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::block_in_place;
 use volar_tests::failover::{Failover, OUTAGE_MAX};
-use volar_tests::patroni::Network;
+use volar_tests::patroni::{Network, Whole};
 
 /// Between two troubles.
 const CALM: Duration = Duration::from_secs(5);
@@ -43,14 +43,14 @@ async fn run(kills: u64, cuts: u64) -> Value {
     let mut events = Vec::new();
     for _ in 0..kills {
         tokio::time::sleep(CALM).await;
-        let (outage, rejoined) = failover.kill_primary().await;
-        events.push(event("primary killed", outage, rejoined));
+        let (outage, whole) = failover.kill_primary().await;
+        events.push(event("primary killed", outage, whole));
     }
     for (name, everything) in [("primary cut off from the others", false), ("primary cut off from everything", true)] {
         for _ in 0..cuts {
             tokio::time::sleep(CALM).await;
-            let (outage, rejoined) = cut_primary(&failover, everything).await;
-            events.push(event(name, outage, rejoined));
+            let (outage, whole) = cut_primary(&failover, everything).await;
+            events.push(event(name, outage, whole));
         }
     }
     let longest = events.iter().filter_map(|event| event["outage_s"].as_f64()).fold(0.0, f64::max);
@@ -69,7 +69,7 @@ async fn run(kills: u64, cuts: u64) -> Value {
 }
 
 /// The primary is cut off, another takes over, and the former one takes no writes when it does.
-async fn cut_primary(failover: &Failover, everything: bool) -> (Duration, Duration) {
+async fn cut_primary(failover: &Failover, everything: bool) -> (Duration, Whole) {
     let database = &failover.database;
     let former = block_in_place(|| database.primary()).expect("one leads");
     let since = Instant::now();
@@ -84,11 +84,11 @@ async fn cut_primary(failover: &Failover, everything: bool) -> (Duration, Durati
     });
     failover.wait_for_writes().await;
     let outage = failover.outage_since(since);
-    let rejoined = block_in_place(|| {
+    let whole = block_in_place(|| {
         database.reconnect(former);
         database.wait_until_whole()
     });
-    (outage, rejoined)
+    (outage, whole)
 }
 
 /// Without a standby nothing is acknowledged; with one it is again.
@@ -109,19 +109,21 @@ async fn lose_standbys(failover: &Failover) -> Value {
     block_in_place(|| standbys.iter().for_each(|standby| database.restart(*standby)));
     failover.wait_for_writes().await;
     let resumed = back.elapsed();
-    let rejoined = block_in_place(|| database.wait_until_whole());
+    let whole = block_in_place(|| database.wait_until_whole());
     json!({
         "event": "both standbys killed",
         "acknowledged_meanwhile": meanwhile,
         "outage_with_15_s_alone_s": seconds(failover.outage_since(since)),
         "resumed_after_their_start_s": seconds(resumed),
-        "whole_after_s": seconds(rejoined),
+        "whole_after_s": seconds(whole.after),
+        "made_anew": whole.made_anew,
     })
 }
 
-fn event(name: &str, outage: Duration, rejoined: Duration) -> Value {
-    println!("{name}: no writes for {outage:.1?}; whole again {rejoined:.1?} after it came back");
-    json!({ "event": name, "outage_s": seconds(outage), "whole_after_s": seconds(rejoined) })
+fn event(name: &str, outage: Duration, whole: Whole) -> Value {
+    let Whole { after, made_anew } = whole;
+    println!("{name}: no writes for {outage:.1?}; whole {after:.1?} after it came back, {made_anew} servers made anew");
+    json!({ "event": name, "outage_s": seconds(outage), "whole_after_s": seconds(after), "made_anew": made_anew })
 }
 
 fn seconds(time: Duration) -> f64 {

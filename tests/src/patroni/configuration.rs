@@ -13,6 +13,11 @@ use super::{LEADER_TIME_TO_LIVE, programs};
 /// The vault's, in a cluster that lives as long as a test.
 pub(super) const PASSWORD: &str = "one-of-a-test";
 
+/// What a server is called.
+pub(super) fn name(number: usize) -> String {
+    format!("node-{number}")
+}
+
 /// `patroni.yml` of one server.
 pub(super) fn patroni(cluster: &Path, folder: &Path, number: usize, places: &[Place]) -> String {
     let Place { peer, client, .. } = &places[number];
@@ -22,7 +27,7 @@ pub(super) fn patroni(cluster: &Path, folder: &Path, number: usize, places: &[Pl
     let page = if peer == client { peer } else { "0.0.0.0" };
     format!(
         r#"scope: volar
-name: node-{number}
+name: {name}
 restapi: {{listen: "{page}:8008", connect_address: "{peer}:8008"}}
 etcd3: {{hosts: "{etcd}"}}
 bootstrap:
@@ -58,6 +63,7 @@ postgresql:
     - hostssl replication replicator 0.0.0.0/0 scram-sha-256
     - hostssl all rewinder 0.0.0.0/0 scram-sha-256
 "#,
+        name = name(number),
         etcd = etcd.join(","),
         ttl = LEADER_TIME_TO_LIVE.as_secs(),
         programs = programs().display(),
@@ -70,10 +76,10 @@ postgresql:
 pub(super) fn etcd(folder: &Path, number: usize, places: &[Place]) -> Vec<String> {
     let peer = &places[number].peer;
     let all: Vec<String> =
-        (0..).zip(places).map(|(number, place)| format!("node-{number}=http://{}:2380", place.peer)).collect();
+        (0..).zip(places).map(|(number, place)| format!("{}=http://{}:2380", name(number), place.peer)).collect();
     let (peers, clients) = (format!("http://{peer}:2380"), format!("http://{peer}:2379"));
     let words = [
-        ("name", format!("node-{number}")),
+        ("name", name(number)),
         ("data-dir", folder.join("etcd").display().to_string()),
         ("listen-peer-urls", peers.clone()),
         ("initial-advertise-peer-urls", peers),

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::http::Page;
 
@@ -27,6 +27,17 @@ pub const NODES: usize = 3;
 pub const LEADER_TIME_TO_LIVE: Duration = Duration::from_secs(20);
 /// For a cluster to come up, or a server to come back into it: copies of a small database on a busy machine.
 const SETTLING_TIME_MAX: Duration = Duration::from_secs(180);
+/// A server that does not follow by itself within this time is made anew, as an operator would.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a cluster became whole again.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// How long it took.
+    pub after: Duration,
+    /// Servers that did not follow by themselves and were made anew (`patronictl reinit`).
+    pub made_anew: usize,
+}
 
 /// A running cluster. Dropping it ends every process and removes folder and networks, and so does the end of this process,
 /// however it comes.
@@ -54,7 +65,8 @@ impl Patroni {
         let cluster = Self { nodes, network, guardian, folder };
         cluster.nodes.iter().for_each(Node::start_etcd);
         cluster.nodes.iter().for_each(Node::start);
-        cluster.wait_until_whole();
+        // At first nobody is astray, only slow.
+        cluster.wait_for_the_whole(SETTLING_TIME_MAX);
         let primary = cluster.primary().expect("whole, so led");
         cluster
             .sql(primary, "postgres", &format!("CREATE ROLE volar LOGIN PASSWORD '{PASSWORD}'"))
@@ -140,15 +152,33 @@ impl Patroni {
     ///
     /// # Panics
     /// If that takes too long.
-    pub fn wait_until_whole(&self) -> Duration {
+    pub fn wait_until_whole(&self) -> Whole {
+        self.wait_for_the_whole(PATIENCE)
+    }
+
+    fn wait_for_the_whole(&self, patience: Duration) -> Whole {
         let start = Instant::now();
+        let mut made_anew = None;
         loop {
+            let after = start.elapsed();
             if self.is_whole() {
-                return start.elapsed();
+                return Whole { after, made_anew: made_anew.unwrap_or(0) };
             }
-            assert!(start.elapsed() < SETTLING_TIME_MAX, "the cluster is not whole; the logs:\n{}", self.logs());
+            if made_anew.is_none() && after > patience {
+                made_anew = self.primary().map(|primary| self.make_anew(primary));
+            }
+            assert!(after < SETTLING_TIME_MAX, "the cluster is not whole; the logs:\n{}", self.logs());
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// Has those that do not follow the primary copy it; returns how many.
+    fn make_anew(&self, primary: usize) -> usize {
+        let streaming = "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'";
+        let following = self.sql(primary, "postgres", streaming).unwrap_or_default();
+        let follows = |node: &Node| following.lines().any(|name| name == configuration::name(node.number));
+        let astray = self.nodes.iter().filter(|node| node.number != primary && node.runs() && !follows(node));
+        astray.filter(|node| node.page().post("/reinitialize", &json!({"force": true})).is_ok()).count()
     }
 
     fn is_whole(&self) -> bool {

@@ -16,7 +16,8 @@ pub(super) struct Arguments {
     /// Palms in the gallery, half as many people.
     #[arg(long, default_value_t = 10_000)]
     palms: u64,
-    /// Seconds of soak at 80 % of the highest load, with enrolments and erasures at 50 a second; 0 for none.
+    /// Seconds of soak at 80 % of the highest load; 0 for none. Enrolments and erasures go on at 50 a second from the first
+    /// call on.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     soak: u64,
     /// Write the figures to this file, and leave the kept results of `docs/bench/` as they are.
@@ -74,31 +75,36 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let words = [("--palms", arguments.palms), ("--soak", arguments.soak)];
     let words: Vec<String> = words.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]).collect();
     measure("serve", arguments.json.as_deref(), &words, |figures| {
+        let churn = &figures["churn"];
         let mut text = format!(
             "# Serving\n\nWritten by `cargo xtask bench serve` on {}, clients and vault included. A gallery of {} palms behind one \
-             matcher, over mutual\nTLS. Calls are made when they are due, whether or not earlier ones are answered, and timed from \
-             when they were due.\n\nHighest load held at p99 within {} ms: **{:.0} a second**.\n\n{}\n",
+             matcher, over mutual\nTLS, while people come and go: {} enrolments and {} erasures, {} errors, {} erased people \
+             admitted. Calls are made when they are\ndue, whether or not earlier ones are answered, and timed from when they were \
+             due.\n\nHighest load held at p99 within {} ms, and for {} s at that: **{:.0} a second**.\n\n{}\n",
             machine(),
             figures["palms"],
+            churn["enrolled"],
+            churn["erased"],
+            churn["errors"],
+            churn["erased_admitted"],
             figures["p99_max_ms"],
+            figures["confirmed_seconds"],
             figures["highest_held"].as_f64().unwrap_or(0.0),
             table(STEPS, &figures["rows"])
         );
         let soak = &figures["soak"];
         if !soak.is_null() {
-            let count = |name: &str| soak[name].as_f64().unwrap_or(0.0);
+            let memory = soak["memory_bytes"].as_array().into_iter().flatten().filter_map(Value::as_f64);
+            let memory: Vec<String> = memory.map(|bytes| format!("{:.0}", bytes / 1_048_576.0)).collect();
             text += &format!(
-                "\nSoak of {} + {} s at 80 % of it, with {} enrolments and {} erasures: {} errors, {} erased people admitted, memory \
-                 {:.0} MiB\nafter the first {} s and {:.0} MiB at its end.\n\n{}\n",
+                "\nSoak of {} + {} s at 80 % of it: {} errors. The matcher's memory in MiB, every {} s from the first {} s on and at \
+                 the end: {}.\n\n{}\n",
                 soak["filling_seconds"],
                 soak["seconds"],
-                soak["enrolled"],
-                soak["erased"],
                 soak["errors"],
-                soak["erased_admitted"],
-                count("memory_before") / 1_048_576.0,
+                soak["memory_interval_seconds"],
                 soak["filling_seconds"],
-                count("memory_after") / 1_048_576.0,
+                memory.join(", "),
                 table(STEPS, &Value::Array(vec![soak["load"].clone()]))
             );
         }
