@@ -151,6 +151,23 @@ fn payment() -> v1::PaymentReference {
     }
 }
 
+fn scan(admitted: bool) -> v1::Scan {
+    let (decision, reason) = match admitted {
+        true => (v1::Decision::Admitted, "MATCH"),
+        false => (v1::Decision::NoMatch, "BELOW_THRESHOLD"),
+    };
+    v1::Scan {
+        decided_at_unix_ms: AT,
+        site: text("north"),
+        device: text("gate-1"),
+        lane: text("lane-1"),
+        purpose: v1::Purpose::Admission.into(),
+        decision: decision.into(),
+        reason: text(reason),
+        subject_id: if admitted { vec![7; 16] } else { Vec::new() },
+    }
+}
+
 fn to_vault() -> Vec<Seed> {
     let suspected = v1::SuspectedDuplicate { of_subject_id: vec![7; 16], score: 4.5 };
     vec![
@@ -231,7 +248,12 @@ fn to_vault() -> Vec<Seed> {
                 digits: text("80745129"),
             },
         ),
-        message("export", 9, &v1::ExportSubjectRequest { subject_id: text(ID), ..Default::default() }),
+        message(
+            "scans",
+            9,
+            &v1::ReportScansRequest { idempotency_id: text(ID), scans: vec![scan(true), scan(false)], lost: 3 },
+        ),
+        message("export", 10, &v1::ExportSubjectRequest { subject_id: text(ID), ..Default::default() }),
     ]
 }
 
@@ -322,6 +344,7 @@ fn to_device() -> Vec<Seed> {
         positions: vec![v1::PalmPosition::Left.into()],
         enrolled_at_unix_ms: AT,
         suspected_duplicate_of: text(ID),
+        suspected_score: Some(14.25),
         ..Default::default()
     };
     let state = v1::EnrollmentState::Active.into();

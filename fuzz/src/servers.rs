@@ -73,7 +73,7 @@ pub(crate) fn to_matcher(bytes: &[u8]) {
         }),
         1 => with(bytes, |mut request: v1::SearchRequest| {
             drop(convert::search(request.clone()));
-            convert::wipe(&mut request);
+            request.probe.iter_mut().for_each(convert::wipe);
             let probe = request.probe.and_then(|probe| probe.probe);
             let wiped = probe.is_none_or(|probe| probe.embedding.iter().all(|value| *value == 0.0));
             assert!(wiped, "the palm is wiped");

@@ -29,6 +29,7 @@ use crate::identify::{Answer, Call, GalleryProbe};
 use crate::index::IndexedPalm;
 use crate::parameters::{CHALLENGE_TIME, SHARD_CANDIDATES};
 use crate::replay::Digest;
+use crate::scan_log::Scan;
 use crate::search::Searched;
 use crate::second_factor::{Checked, FactorCall};
 use crate::tickets::SealingKey;
@@ -65,8 +66,14 @@ impl From<MessageError> for Fault {
     }
 }
 
-/// Checks a call.
-pub fn call(request: v1::IdentifyRequest) -> Result<Call, MessageError> {
+/// Checks a call; the message keeps no palm, whether it is good or not.
+pub fn call(mut request: v1::IdentifyRequest) -> Result<Call, MessageError> {
+    let call = checked_call(&mut request);
+    request.probes.iter_mut().for_each(wipe);
+    call
+}
+
+fn checked_call(request: &mut v1::IdentifyRequest) -> Result<Call, MessageError> {
     let purpose = match request.purpose() {
         v1::Purpose::Admission => Purpose::Admission,
         v1::Purpose::Withdrawal => Purpose::Withdrawal,
@@ -75,21 +82,20 @@ pub fn call(request: v1::IdentifyRequest) -> Result<Call, MessageError> {
     // Before any work on the probes.
     let named = request.probes.iter().map(|probe| gallery(&probe.gallery)).collect::<Result<Vec<_>, _>>()?;
     Galleries::try_from(named).map_err(|error| field("probes", format!("are wrong: {error}")))?;
-    let probes = request.probes.into_iter().map(gallery_probe).collect::<Result<_, _>>()?;
     Ok(Call {
         id: parse::<IdempotencyId>("idempotency_id", &request.idempotency_id)?,
         lane: parse::<LaneId>("lane", &request.lane)?,
         purpose,
-        probes,
+        probes: request.probes.iter_mut().map(gallery_probe).collect::<Result<_, _>>()?,
     })
 }
 
-fn gallery_probe(wire: v1::GalleryProbe) -> Result<GalleryProbe, MessageError> {
+fn gallery_probe(wire: &mut v1::GalleryProbe) -> Result<GalleryProbe, MessageError> {
     Ok(GalleryProbe {
         gallery: gallery(&wire.gallery)?,
         generation: wire.generation,
         model: parse::<ModelId>("model", &wire.model)?,
-        probe: wire.probe.ok_or_else(|| field("probe", "is missing")).and_then(probe)?,
+        probe: wire.probe.take().ok_or_else(|| field("probe", "is missing")).and_then(probe)?,
     })
 }
 
@@ -100,7 +106,10 @@ pub fn gallery(text: &str) -> Result<GalleryId, MessageError> {
 
 /// Checks a router's request.
 pub fn search(request: v1::SearchRequest) -> Result<GalleryProbe, MessageError> {
-    request.probe.ok_or_else(|| field("probe", "is missing")).and_then(gallery_probe)
+    let mut probe = request.probe.ok_or_else(|| field("probe", "is missing"))?;
+    let checked = gallery_probe(&mut probe);
+    wipe(&mut probe);
+    checked
 }
 
 /// A router's request as it travels.
@@ -120,9 +129,9 @@ pub fn wire_search(gallery: &GalleryId, protection: &Protection, probe: &Probe) 
     }
 }
 
-/// Wipes the palm of a request that was sent.
-pub fn wipe(request: &mut v1::SearchRequest) {
-    if let Some(probe) = request.probe.as_mut().and_then(|probe| probe.probe.as_mut()) {
+/// Wipes the palm of a message that was read, or sent.
+pub fn wipe(probe: &mut v1::GalleryProbe) {
+    if let Some(probe) = &mut probe.probe {
         probe.embedding.zeroize();
         probe.orientation_codes.zeroize();
     }
@@ -213,13 +222,7 @@ pub fn factor_response(answer: Answer) -> v1::VerifySecondFactorResponse {
 
 /// An answer as it travels.
 pub fn response(answer: Answer) -> v1::IdentifyResponse {
-    let decision = match answer.decision {
-        Decision::Admitted(_) => v1::Decision::Admitted,
-        Decision::StepUp => v1::Decision::StepUp,
-        Decision::NoMatch => v1::Decision::NoMatch,
-        Decision::Retry => v1::Decision::Retry,
-        Decision::Rejected => v1::Decision::Rejected,
-    };
+    let decision = self::decision(answer.decision);
     let (ticket_id, ticket) = answer.ticket.map(|(id, sealed)| (id.to_string(), sealed)).unwrap_or_default();
     v1::IdentifyResponse {
         decision: decision.into(),
@@ -230,6 +233,39 @@ pub fn response(answer: Answer) -> v1::IdentifyResponse {
         retry_after_ms: answer.retry_after.map_or(0, milliseconds),
         challenge_time_ms: if answer.challenge.is_some() { milliseconds(CHALLENGE_TIME) } else { 0 },
         challenge: answer.challenge.unwrap_or_default(),
+    }
+}
+
+fn decision(decision: Decision) -> v1::Decision {
+    match decision {
+        Decision::Admitted(_) => v1::Decision::Admitted,
+        Decision::StepUp => v1::Decision::StepUp,
+        Decision::NoMatch => v1::Decision::NoMatch,
+        Decision::Retry => v1::Decision::Retry,
+        Decision::Rejected => v1::Decision::Rejected,
+    }
+}
+
+/// An answer that was given, for the audit log.
+pub fn scan(scan: Scan) -> v1::Scan {
+    let Scan { peer, lane, purpose, answer } = scan;
+    let purpose = match purpose {
+        Purpose::Admission => v1::Purpose::Admission,
+        Purpose::Withdrawal => v1::Purpose::Withdrawal,
+    };
+    let subject_id = match answer.decision {
+        Decision::Admitted(subject) => subject.as_bytes().to_vec(),
+        _ => Vec::new(),
+    };
+    v1::Scan {
+        decided_at_unix_ms: answer.decided_at.unix_milliseconds(),
+        site: peer.site.to_string(),
+        device: peer.device.to_string(),
+        lane: lane.to_string(),
+        purpose: purpose.into(),
+        decision: decision(answer.decision).into(),
+        reason: answer.reason.as_str().to_owned(),
+        subject_id,
     }
 }
 

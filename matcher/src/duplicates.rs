@@ -137,7 +137,7 @@ pub(crate) fn waits() -> impl Iterator<Item = Duration> {
 }
 
 /// Whether the same call may succeed later. Codes that say "this call is wrong" do not change with time.
-fn worth_repeating(code: Code) -> bool {
+pub(crate) fn worth_repeating(code: Code) -> bool {
     !matches!(
         code,
         Code::InvalidArgument

@@ -28,6 +28,7 @@ use crate::gallery::Protection;
 use crate::lockout::{Held, Lane, Lockout, Try};
 use crate::parameters::BUSY_RETRY;
 use crate::replay::{Conflict, Entrance, Outcome, Replays};
+use crate::scan_log::{Scan, ScanLog};
 use crate::search::{Found, Identified, Search, Unsure, judge, not_ready};
 use crate::tail_watch::{TailWatch, Window};
 use crate::tickets::TicketKeys;
@@ -95,6 +96,8 @@ pub struct Matcher {
     pub lockout: Arc<Lockout>,
     /// Answers for repeats.
     pub replays: Replays,
+    /// Where answers are taken down for the audit log.
+    pub scans: ScanLog,
     /// The vault that knows second factors; none where they are off.
     pub second_factor: Option<Channel>,
     /// How searches become decisions.
@@ -141,11 +144,12 @@ impl Matcher {
             Ok(attempt) => {
                 let names: Vec<_> = call.probes.iter().map(|probe| probe.gallery.clone()).collect();
                 let identified = self.search(&galleries, &model, call.probes).await?;
-                let place = Place { peer, lane: call.lane, purpose };
+                let place = Place { peer: peer.clone(), lane: call.lane.clone(), purpose };
                 self.conclude(identified, attempt, place, &names)?
             }
         };
         book(&answer, purpose, started.elapsed());
+        self.scans.note(Scan { peer, lane: call.lane, purpose, answer: answer.clone() });
         Ok(answer)
     }
 

@@ -160,7 +160,7 @@ impl Search for Router {
         let feed_id = self.position.borrow().feed_id.clone();
         let mut request = convert::wire_search(&self.id, &protection, &probe);
         let parts = join_all(self.shards.iter().map(|shard| self.ask(shard, &request, &feed_id))).await;
-        convert::wipe(&mut request);
+        request.probe.iter_mut().for_each(convert::wipe);
         let mut searched = Searched { candidates: Vec::new(), references: 0, complete: true };
         for (shard, part) in self.shards.iter().zip(parts) {
             match part {

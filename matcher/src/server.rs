@@ -28,9 +28,11 @@ use crate::feed::{Follower, Wanted};
 use crate::gallery::Gallery;
 use crate::identify::{ArcMatcher, Matcher, ServedGallery};
 use crate::lockout::Lockout;
+use crate::parameters::SCANS_LAST_TIME_MAX;
 use crate::pool::SearchPool;
 use crate::replay::Replays;
 use crate::router::{Members, NamedReplicas, Router};
+use crate::scan_log::ScanLog;
 use crate::search::{LocalSearch, Search};
 use crate::shard_service::{Held, ShardServer};
 use crate::tail_watch::TailWatch;
@@ -77,6 +79,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         (id, ServedGallery { search, tail })
     };
     let clock = Arc::new(SystemClock);
+    let randomness = Arc::new(SystemRandomness);
+    let (scans, teller) = ScanLog::new(vault.clone(), randomness.clone());
     let matcher = Arc::new(Matcher {
         tenant: own_name.tenant,
         shard,
@@ -84,10 +88,11 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
         tickets,
         lockout: Arc::new(Lockout::new(config.lockout, clock.clone())),
         replays: Replays::default(),
+        scans,
         second_factor: (config.decision.second_factor == SecondFactor::On).then_some(vault),
         policy: config.decision,
         clock,
-        randomness: Arc::new(SystemRandomness),
+        randomness,
     });
 
     let shutdown = context.shutdown.clone();
@@ -96,11 +101,15 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
     context.announce(server.address()).map_err(Exit::unavailable)?;
     let running = join_all(tasks.into_iter().map(tokio::spawn));
     let telling = tokio::spawn(tell_health(health, readiness, shutdown.clone()));
+    let telling_scans = tokio::spawn(teller.run(shutdown.clone()));
     let served = server.serve(routes(&matcher, shard, held), shutdown.clone()).await;
     // A server that failed takes the rest down with it.
     shutdown.cancel();
     running.await;
     let _ = telling.await;
+    // Nobody notes anything any more: the last ones are told.
+    drop(matcher);
+    let _ = tokio::time::timeout(SCANS_LAST_TIME_MAX, telling_scans).await;
     served.map_err(Exit::internal)
 }
 

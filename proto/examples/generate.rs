@@ -24,7 +24,7 @@ pub(crate) fn generate(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Messages that hold a template, a key, a ticket, a payment token or a second factor, and every message that holds one of
+/// Messages that hold a template, a key, a ticket, a payment token, a second factor or who was where, and every message that holds one of
 /// those.
 const SECRET: &[&str] = &[
     ".volar.v1.Reference",
@@ -54,6 +54,8 @@ const SECRET: &[&str] = &[
     ".volar.v1.VerifySecondFactorResponse",
     ".volar.v1.CheckSecondFactorRequest",
     ".volar.v1.SearchRequest",
+    ".volar.v1.ReportScansRequest",
+    ".volar.v1.Scan",
     ".volar.v1.ReportVerdictRequest",
     ".volar.v1.ReportVerdictRequest.verdict",
     ".volar.v1.SuspectedDuplicate",

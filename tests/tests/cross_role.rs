@@ -14,7 +14,7 @@ use volar_tests::client::{Clients, reason};
 use volar_tests::system::System;
 
 /// Who may call what, written down a second time on purpose: a slip in a server's own table shows here.
-const ALLOWED: [(&str, &[Role]); 35] = [
+const ALLOWED: [(&str, &[Role]); 36] = [
     ("/volar.v1.ProtectionService/GetProtection", &[Kiosk, Gate]),
     ("/volar.v1.EnrollmentService/Enroll", &[Kiosk]),
     ("/volar.v1.EnrollmentService/GetEnrollment", &[Kiosk]),
@@ -24,6 +24,7 @@ const ALLOWED: [(&str, &[Role]); 35] = [
     ("/volar.v1.EnrollmentService/Withdraw", &[Kiosk]),
     ("/volar.v1.CheckoutService/Claim", &[Checkout]),
     ("/volar.v1.SecondFactorService/CheckSecondFactor", &[Matcher]),
+    ("/volar.v1.ScanService/ReportScans", &[Matcher]),
     ("/volar.v1.TemplateFeed/Follow", &[Matcher]),
     ("/volar.v1.TemplateFeed/ReportVerdict", &[Matcher]),
     ("/volar.v1.TemplateFeed/Acknowledge", &[Matcher]),

@@ -1,6 +1,6 @@
 //! Two galleries, from the kiosk's screen to the gate's door: real processes, each configured as an operator would.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use volar_tests::system::System;
@@ -42,4 +42,23 @@ fn a_visitor_joins_both_galleries_enters_by_either_and_leaves_both() {
         let passage = gate.walk_in(&hand(3), &json!({"show": "empty"}), PATIENCE).expect("the gate answers");
         assert_eq!(passage.decision, "no-match", "{galleries:?}: {passage:?}");
     }
+    every_scan_is_in_the_audit_log(&system);
+}
+
+/// Three admissions and the removal were answered, and two palms were nobody's. Matchers tell the vault within a second.
+fn every_scan_is_in_the_audit_log(system: &System) {
+    let scans = || {
+        let list = system.deployment.operator().run(&["audit", "list"]).expect("listed");
+        let leaves = list["leaves"].as_array().expect("a list").iter().filter_map(Value::as_str);
+        let count =
+            |wanted: [&str; 3]| leaves.clone().filter(|leaf| wanted.iter().all(|line| leaf.contains(line))).count();
+        let gate = count(["actor gate/", "\naction scan\n", "\noutcome done\n"]);
+        let kiosk = count(["actor kiosk/", "\naction scan\n", "\noutcome done\n"]);
+        (gate, kiosk, count(["actor gate/", "\naction scan\n", "no-match: below-threshold"]).min(1))
+    };
+    let until = Instant::now() + PATIENCE;
+    while scans() != (3, 1, 1) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(scans(), (3, 1, 1), "admitted at gates, removed at the kiosk, somebody unknown");
 }

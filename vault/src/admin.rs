@@ -13,7 +13,7 @@ use crate::error::VaultError;
 use crate::feed::head;
 use crate::followers::FollowerStatus;
 use crate::format::v1::{Answer, Head, State};
-use crate::format::v2;
+use crate::format::v3;
 use crate::parameters::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 use crate::rows::{self, Method};
 use crate::store::Table;
@@ -40,7 +40,7 @@ pub struct GalleryStatus {
 #[derive(Debug)]
 pub struct Page {
     /// The subjects, with their records.
-    pub subjects: Vec<(SubjectId, v2::Subject)>,
+    pub subjects: Vec<(SubjectId, v3::Subject)>,
     /// Token of the next page; empty on the last.
     pub next: String,
 }

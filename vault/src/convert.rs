@@ -11,6 +11,7 @@ use volar_core::template::{
     CODE_BYTES, EnrolledPalm, PROBE_CODES_MAX, Position, Probe, ProtectedCode, ProtectedEmbedding, Quality,
     REFERENCES_PER_PALM_MAX, Reference, TemplateError,
 };
+use volar_core::ticket::Purpose;
 use volar_proto::v1 as wire;
 use zeroize::Zeroizing;
 
@@ -24,10 +25,11 @@ use crate::error::VaultError;
 use crate::export::{Exported, ExportedMembership};
 use crate::feed::{FeedItem, FeedStart, News, Wanted};
 use crate::format::v1::{self, State};
-use crate::format::v2;
-use crate::parameters::PALMS_MAX;
+use crate::format::v3::{self, Suspicion};
+use crate::parameters::{PALMS_MAX, REASON_BYTES_MAX, SCANS_REPORTED_MAX};
 use crate::retention::{Jurisdiction, Removal, Rule, Run, SiteSchedule, beginning};
 use crate::rotation::{KeysStatus, Use, VersionStatus};
+use crate::scans::Scan;
 use crate::second_factor::Outcome;
 use crate::vault::{Call, Protection};
 
@@ -203,7 +205,6 @@ pub(crate) fn payment(payment: Option<wire::PaymentReference>) -> Checked<v1::Pa
     })
 }
 
-/// The earlier subject that a verdict suspects; `None` for clear.
 /// The part of a gallery that a matcher names; all of it unless it does.
 pub(crate) fn shard(shard: Option<wire::Shard>) -> Checked<Shard> {
     let named = shard.map(|wire::Shard { index, count }| Shard::new(index, count));
@@ -219,7 +220,55 @@ pub(crate) fn wanted(request: &wire::FollowRequest) -> Checked<Wanted> {
     }
 }
 
-pub(crate) fn verdict(verdict: Option<wire::report_verdict_request::Verdict>) -> Checked<Option<SubjectId>> {
+/// Scans that a matcher tells.
+pub(crate) fn scans(scans: Vec<wire::Scan>) -> Checked<Vec<Scan>> {
+    if scans.is_empty() || scans.len() > SCANS_REPORTED_MAX {
+        return Err(VaultError::field("scans", format!("must be 1 to {SCANS_REPORTED_MAX}")));
+    }
+    scans.into_iter().map(scan).collect()
+}
+
+fn scan(scan: wire::Scan) -> Checked<Scan> {
+    let decision = match scan.decision() {
+        wire::Decision::Unspecified => return Err(VaultError::field("scans.decision", "is missing or unknown")),
+        wire::Decision::Admitted => "admitted",
+        wire::Decision::StepUp => "step-up",
+        wire::Decision::NoMatch => "no-match",
+        wire::Decision::Retry => "retry",
+        wire::Decision::Rejected => "rejected",
+    };
+    let purpose = match scan.purpose() {
+        wire::Purpose::Unspecified => {
+            return Err(VaultError::field("scans.purpose", "must be ADMISSION or WITHDRAWAL"));
+        }
+        wire::Purpose::Admission => Purpose::Admission,
+        wire::Purpose::Withdrawal => Purpose::Withdrawal,
+    };
+    let admitted = match (scan.decision(), scan.subject_id.as_slice().try_into()) {
+        (wire::Decision::Admitted, Ok(bytes)) => Some(SubjectId::from_bytes(bytes)),
+        (wire::Decision::Admitted, Err(_)) => return Err(VaultError::field("scans.subject_id", "must have 16 bytes")),
+        (_, _) if scan.subject_id.is_empty() => None,
+        (_, _) => return Err(VaultError::field("scans.subject_id", "must be empty unless somebody was admitted")),
+    };
+    let is_word = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+    if scan.reason.is_empty() || scan.reason.len() > REASON_BYTES_MAX || !scan.reason.bytes().all(is_word) {
+        let rule = format!("must be 1 to {REASON_BYTES_MAX} capital letters and underscores");
+        return Err(VaultError::field("scans.reason", rule));
+    }
+    let reason = scan.reason.to_ascii_lowercase().replace('_', "-");
+    Ok(Scan {
+        decided_at: Timestamp::from_unix_milliseconds(scan.decided_at_unix_ms),
+        site: parse("scans.site", &scan.site)?,
+        device: parse("scans.device", &scan.device)?,
+        lane: parse("scans.lane", &scan.lane)?,
+        purpose,
+        decision: format!("{decision}: {reason}"),
+        admitted,
+    })
+}
+
+/// Whom a verdict suspects; `None` for clear.
+pub(crate) fn verdict(verdict: Option<wire::report_verdict_request::Verdict>) -> Checked<Option<Suspicion>> {
     use wire::report_verdict_request::Verdict;
     match verdict {
         None => Err(VaultError::field("verdict", "is missing: clear or suspected_duplicate")),
@@ -228,7 +277,9 @@ pub(crate) fn verdict(verdict: Option<wire::report_verdict_request::Verdict>) ->
             let bytes = suspected.of_subject_id.try_into();
             let bytes =
                 bytes.map_err(|_| VaultError::field("suspected_duplicate.of_subject_id", "must have 16 bytes"))?;
-            Ok(Some(SubjectId::from_bytes(bytes)))
+            let score = Some(suspected.score).filter(|score| score.is_finite());
+            let score = score.ok_or_else(|| VaultError::field("suspected_duplicate.score", "must be a number"))?;
+            Ok(Some(Suspicion { of: SubjectId::from_bytes(bytes), score: Some(score) }))
         }
     }
 }
@@ -489,9 +540,8 @@ pub(crate) fn page(page: Page) -> wire::ListSubjectsResponse {
     wire::ListSubjectsResponse { subjects, next_page_token: page.next }
 }
 
-fn subject_summary(id: SubjectId, subject: v2::Subject) -> wire::Subject {
-    let suspected = subject.verdicts.iter().find_map(|verdict| verdict.duplicate_of);
-    let suspected = suspected.filter(|_| subject.state == State::InReview);
+fn subject_summary(id: SubjectId, subject: v3::Subject) -> wire::Subject {
+    let suspicion = subject.suspicion();
     wire::Subject {
         subject_id: id.to_string(),
         galleries: subject.memberships.iter().map(|membership| membership.gallery.to_string()).collect(),
@@ -502,7 +552,8 @@ fn subject_summary(id: SubjectId, subject: v2::Subject) -> wire::Subject {
         enrolled_at_unix_ms: subject.enrolled_at.unix_milliseconds(),
         positions: subject.positions.into_iter().map(|hand| position(hand).into()).collect(),
         enrolled_by_device: subject.device.to_string(),
-        suspected_duplicate_of: suspected.map(|earlier| earlier.to_string()).unwrap_or_default(),
+        suspected_duplicate_of: suspicion.map(|suspicion| suspicion.of.to_string()).unwrap_or_default(),
+        suspected_score: suspicion.and_then(|suspicion| suspicion.score),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::audit::About;
 use crate::error::VaultError;
 use crate::format::v1::{self, Answer, Change, Consent, Payment, State};
 use crate::format::v2::{self, Membership};
+use crate::format::v3;
 use crate::parameters::{CONSENT_AHEAD_MAX, ENROLLMENT_WAIT_MAX, PALMS_MAX, TEXT_BYTES_MAX};
 use crate::payment;
 use crate::rows::{self, Method};
@@ -136,7 +137,7 @@ impl Vault {
             let (subject, pending) = (key.subject, Some(State::Pending));
             let galleries = palms.iter().map(|(gallery, _)| *gallery);
             let memberships = self.append(tenant, transaction, galleries, subject, Change::Enrolled, None, pending)?;
-            let record = v2::Subject {
+            let record = v3::Subject {
                 memberships: memberships.clone(),
                 state: State::Pending,
                 enrollment,
@@ -328,7 +329,7 @@ impl Vault {
 }
 
 /// Whether an enrollment is no longer its kiosk's to change.
-pub(crate) fn is_finished(record: &v2::Subject) -> bool {
+pub(crate) fn is_finished(record: &v3::Subject) -> bool {
     let unpaid = record.payment_follows && !record.payment_bound;
     record.state != State::Pending && !unpaid
 }

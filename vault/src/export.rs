@@ -9,7 +9,7 @@ use volar_service::identity::Peer;
 use crate::audit::About;
 use crate::error::VaultError;
 use crate::format::v1::{self, Answer, Palm};
-use crate::format::v2;
+use crate::format::{v2, v3};
 use crate::rows::{self, Method};
 use crate::store::Table;
 use crate::vault::{Call, Vault};
@@ -19,7 +19,7 @@ pub struct Exported {
     /// Who.
     pub id: SubjectId,
     /// Their enrollment and release.
-    pub subject: v2::Subject,
+    pub subject: v3::Subject,
     /// How they pay, if they do; whoever hands it out shows the provider and the label only.
     pub payment: Option<v1::Payment>,
     /// What their second factor is, if they have one; its digits are kept nowhere.

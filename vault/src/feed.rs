@@ -16,7 +16,8 @@ use crate::audit::About;
 use crate::error::VaultError;
 use crate::followers::Connection;
 use crate::format::v1::{self, Answer, Change, State};
-use crate::format::v2::{self, Membership, Verdict};
+use crate::format::v2::Membership;
+use crate::format::v3::{self, Suspicion, Verdict};
 use crate::rows::{self, Method};
 use crate::store::{Rows, Table, Transaction};
 use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, probes_name};
@@ -244,7 +245,7 @@ impl Vault {
         gallery: &GalleryId,
         sequence: u64,
         shard: Shard,
-        duplicate_of: Option<SubjectId>,
+        suspicion: Option<Suspicion>,
     ) -> Result<Option<State>, VaultError> {
         let tenant = self.tenant(&peer.tenant)?;
         let gallery = tenant.gallery(gallery)?;
@@ -263,9 +264,9 @@ impl Vault {
                 living => {
                     let (mut record, key) = living?;
                     let (device, gallery) = (peer.device.clone(), gallery.id.clone());
-                    let verdict = Verdict { device, gallery, shard, duplicate_of };
+                    let verdict = Verdict { device, gallery, shard, suspicion };
                     let moved = if takes(&record, &verdict) {
-                        let word = verdict.duplicate_of.map_or("clear", |_| "suspected duplicate");
+                        let word = verdict.suspicion.map_or("clear", |_| "suspected duplicate");
                         let about = About::Living { key: &key, seen: false };
                         self.note(tenant, transaction, &peer.into(), Action::Verdict, about, word)?;
                         self.judge(tenant, transaction, &key, &mut record, verdict)?
@@ -289,10 +290,10 @@ impl Vault {
         tenant: &Tenant,
         transaction: &dyn Transaction,
         key: &SubjectKey,
-        record: &mut v2::Subject,
+        record: &mut v3::Subject,
         verdict: Verdict,
     ) -> Result<Option<Vec<Membership>>, VaultError> {
-        let suspected = verdict.duplicate_of.is_some();
+        let suspected = verdict.suspicion.is_some();
         record.verdicts.push(verdict);
         if suspected {
             self.move_to(tenant, transaction, key, record, State::InReview).map(Some)
@@ -317,7 +318,7 @@ impl Vault {
         tenant: &Tenant,
         transaction: &dyn Transaction,
         key: &SubjectKey,
-        record: &mut v2::Subject,
+        record: &mut v3::Subject,
         to: State,
     ) -> Result<Vec<Membership>, VaultError> {
         let change = match to {
@@ -340,7 +341,7 @@ impl Vault {
         tenant: &Tenant,
         transaction: &dyn Transaction,
         key: &SubjectKey,
-        record: &v2::Subject,
+        record: &v3::Subject,
     ) -> Result<(), VaultError> {
         let row = rows::subject(&tenant.id, key.subject);
         Ok(transaction.put(Table::Subjects, &row, &key.seal(tenant, &row, record, &*self.randomness))?)
@@ -382,14 +383,14 @@ impl Vault {
 }
 
 /// Whether a verdict is news: the subject waits for it, and this matcher has not spoken on this part of the gallery.
-fn takes(record: &v2::Subject, verdict: &Verdict) -> bool {
+fn takes(record: &v3::Subject, verdict: &Verdict) -> bool {
     let place = |verdict: &Verdict| (verdict.device.clone(), verdict.gallery.clone(), verdict.shard);
     let spoken = |earlier: &Verdict| place(earlier) == place(verdict);
     record.state == State::Pending && !record.verdicts.iter().any(spoken)
 }
 
 /// Whether a reader's word on a subject is still needed, of `gallery`.
-fn verdict_wanted(vault: &Vault, record: &v2::Subject, gallery: &Gallery, Reader { peer, shard }: Reader<'_>) -> bool {
+fn verdict_wanted(vault: &Vault, record: &v3::Subject, gallery: &Gallery, Reader { peer, shard }: Reader<'_>) -> bool {
     let here = |verdict: &&Verdict| verdict.gallery == gallery.id && verdict.shard == shard;
     let mut spoken = record.verdicts.iter().filter(here);
     let judged = spoken.clone().count() >= vault.settings.verdicts_required
@@ -399,7 +400,7 @@ fn verdict_wanted(vault: &Vault, record: &v2::Subject, gallery: &Gallery, Reader
 
 /// The probes that were made for one of somebody's galleries: they lie in the order of the galleries.
 fn probes_for(
-    record: &v2::Subject,
+    record: &v3::Subject,
     gallery: &Gallery,
     mut all: v1::PendingProbes,
 ) -> Result<v1::PendingProbes, VaultError> {
@@ -412,11 +413,11 @@ fn probes_for(
 }
 
 /// Whether so many matchers have searched all of each of somebody's galleries, each all of it or one of its parts.
-fn searched(record: &v2::Subject, required: usize) -> bool {
+fn searched(record: &v3::Subject, required: usize) -> bool {
     record.memberships.iter().all(|membership| searched_in(record, &membership.gallery) >= required)
 }
 
-fn searched_in(record: &v2::Subject, gallery: &GalleryId) -> usize {
+fn searched_in(record: &v3::Subject, gallery: &GalleryId) -> usize {
     let verdicts = || record.verdicts.iter().filter(|verdict| verdict.gallery == *gallery);
     let by = |shard: Shard| verdicts().filter(|verdict| verdict.shard == shard).count();
     let whole = |count: u16| {

@@ -10,7 +10,8 @@ use volar_proto::v1 as wire;
 use crate::format::audit::{AuditHead, AuditKey, AuditLeaf, AuditNode, ErasureProof, Trail};
 use crate::format::second_factor::{AnsweredChallenge, FactorTries, SecondFactor};
 use crate::format::v1::{Claim, Enrollment, Event, Follower, Gallery, Head, Idempotency, Palm, Payment, PendingProbes};
-use crate::format::v2::{Placement, Subject, Tombstone};
+use crate::format::v2::{Placement, Tombstone};
+use crate::format::v3::Subject;
 use crate::format::{self, Binding, Kind, Record, VERSION};
 use crate::keys::{KeyFile, KeyHolder, KeyTable, Keyring, Ring, WRAPPED, WrappedKey};
 use crate::{convert, payment};
@@ -18,7 +19,7 @@ use crate::{convert, payment};
 const STORE: [u8; 16] = [9; 16];
 
 /// Kinds of messages that [`message`] knows.
-pub const MESSAGES: usize = 10;
+pub const MESSAGES: usize = 11;
 
 /// A message of kind `which` from a device or an operator.
 pub fn message(which: usize, bytes: &[u8]) {
@@ -56,6 +57,10 @@ pub fn message(which: usize, bytes: &[u8]) {
         8 => with(bytes, |request: wire::CheckSecondFactorRequest| {
             let _ = convert::idempotency_id(&request.idempotency_id);
             let _ = convert::digits("digits", request.digits);
+        }),
+        9 => with(bytes, |request: wire::ReportScansRequest| {
+            let _ = convert::call(&request.idempotency_id, &request);
+            let _ = convert::scans(request.scans);
         }),
         _ => with(bytes, |request: wire::ExportSubjectRequest| drop(convert::subject_id(&request.subject_id))),
     }
@@ -111,7 +116,11 @@ pub fn plain_records() -> Vec<(String, usize, Vec<u8>)> {
     let tenant: TenantId = "acme".parse().expect("a slug");
     let subject = Some(SubjectId::from_bytes([7; 16]));
     let binding = Binding { tenant: &tenant, subject, id: b"row", key_version: 1 };
-    let golden = [include_str!("format/golden/v1.txt"), include_str!("format/golden/v2.txt")];
+    let golden = [
+        include_str!("format/golden/v1.txt"),
+        include_str!("format/golden/v2.txt"),
+        include_str!("format/golden/v3.txt"),
+    ];
     let lines = golden.into_iter().flat_map(str::lines).filter_map(|line| line.split_once(' '));
     let plain = |(name, digits): (&str, &str)| {
         let kind = name.trim_start_matches("Early");

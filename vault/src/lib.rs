@@ -33,6 +33,7 @@ mod payment;
 pub mod retention;
 pub mod rotation;
 mod rows;
+pub mod scans;
 pub mod seat;
 pub mod second_factor;
 pub mod server;

@@ -22,6 +22,7 @@ pub(crate) enum Method {
     DecideReview = 8,
     ExportSubject = 40,
     SetSecondFactor = 60,
+    ReportScans = 61,
 }
 
 pub(crate) fn tenant(tenant: &TenantId) -> Vec<u8> {

@@ -20,7 +20,7 @@ use crate::config::GalleryConfig;
 use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, Answer};
-use crate::format::{self, Binding, FormatError, Record, v2};
+use crate::format::{self, Binding, FormatError, Record, v2, v3};
 use crate::keys::{KeyHolder, KeyTable, Keyring, Ring};
 use crate::parameters::ERASURES_AT_ONCE;
 use crate::retention::Schedules;
@@ -266,7 +266,7 @@ impl Vault {
         tenant: &Tenant,
         rows: &dyn Rows,
         subject: SubjectId,
-    ) -> Result<(v2::Subject, SubjectKey), VaultError> {
+    ) -> Result<(v3::Subject, SubjectKey), VaultError> {
         let key = rows::subject(&tenant.id, subject);
         if rows.read(Table::Tombstones, &key)?.is_some() {
             return Err(VaultError::SubjectErased);

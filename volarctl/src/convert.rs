@@ -19,6 +19,7 @@ pub(crate) fn subject(subject: &v1::Subject) -> Value {
         "positions": positions(subject),
         "enrolled_by_device": subject.enrolled_by_device,
         "suspected_duplicate_of": none_if_empty(&subject.suspected_duplicate_of),
+        "suspected_score": subject.suspected_score,
     })
 }
 
@@ -37,6 +38,16 @@ pub(crate) fn subject_row(subject: &v1::Subject) -> Vec<String> {
         moment::written(subject.enrolled_at_unix_ms),
         shown(&subject.suspected_duplicate_of),
     ]
+}
+
+/// Columns of [`review_row`].
+pub(crate) const REVIEW_HEADER: [&str; 8] =
+    ["subject", "galleries", "state", "hands", "payment", "enrolled", "duplicate of", "score"];
+
+/// A subject in review as a row of a table.
+pub(crate) fn review_row(subject: &v1::Subject) -> Vec<String> {
+    let score = subject.suspected_score.map(|score| format!("{score:.1}")).unwrap_or_default();
+    [subject_row(subject), vec![score]].concat()
 }
 
 /// A receipt as `--json` prints it.

@@ -18,7 +18,7 @@ use volar_proto::v1::{
 use crate::arguments::{ReviewCommand, StateArgument, SubjectCommand};
 use crate::call::{announced_id, limited};
 use crate::connection::Server;
-use crate::convert::{self, SUBJECT_HEADER, shown};
+use crate::convert::{self, REVIEW_HEADER, SUBJECT_HEADER, shown};
 use crate::export_page;
 use crate::failure::Failure;
 use crate::moment;
@@ -48,6 +48,10 @@ pub(crate) async fn run(
         }
     }
 }
+
+/// What a review's score is.
+const SCORE_EXPLAINED: &str = "\nscore: how many decades likelier the two palms are one person's than two people's; look at \
+    when and where both enrolled, and ask for a second look at the kiosk where that does not settle it";
 
 pub(crate) async fn review(
     command: &ReviewCommand,
@@ -101,12 +105,18 @@ impl<'a> People<'a> {
         }
         drop(waiting);
         subjects.truncate(limit);
-        let mut text = table(&SUBJECT_HEADER, subjects.iter().map(convert::subject_row).collect());
+        let mut text = match state {
+            Some(StateArgument::InReview) => table(&REVIEW_HEADER, subjects.iter().map(convert::review_row).collect()),
+            _ => table(&SUBJECT_HEADER, subjects.iter().map(convert::subject_row).collect()),
+        };
         text.push_str(&match (subjects.len(), more) {
             (count, true) => format!("\n{count} shown, there are more: --limit"),
             (1, false) => "\n1 subject".to_owned(),
             (count, false) => format!("\n{count} subjects"),
         });
+        if state == Some(StateArgument::InReview) && !subjects.is_empty() {
+            text.push_str(SCORE_EXPLAINED);
+        }
         let subjects: Vec<_> = subjects.iter().map(convert::subject).collect();
         Ok(Report::new(json!({ "subjects": subjects, "more": more }), text))
     }

@@ -7,6 +7,7 @@ mod following;
 mod lanes;
 mod process;
 mod refusals;
+mod scanning;
 mod sharding;
 mod vault;
 mod verdicts;

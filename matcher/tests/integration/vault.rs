@@ -24,6 +24,7 @@ use volar_matcher::testing::MODEL;
 use volar_proto::v1;
 use volar_proto::v1::feed_event::Change;
 use volar_proto::v1::follow_response::Item;
+use volar_proto::v1::scan_service_server::{ScanService, ScanServiceServer};
 use volar_proto::v1::second_factor_service_server::{SecondFactorService, SecondFactorServiceServer};
 use volar_proto::v1::template_feed_server::{TemplateFeed, TemplateFeedServer};
 use volar_service::fault::Fault;
@@ -50,6 +51,9 @@ pub(crate) struct Books {
     /// What is said of second factors.
     pub(crate) factor: Factor,
     pub(crate) checks: Vec<v1::CheckSecondFactorRequest>,
+    /// What is said to reports of scans, in turn; then they are taken.
+    pub(crate) scans_refused: VecDeque<Code>,
+    pub(crate) scans: Vec<v1::ReportScansRequest>,
 }
 
 /// What the vault says of second factors.
@@ -91,6 +95,8 @@ impl Vault {
             verdicts: Vec::new(),
             factor: Factor::Silent,
             checks: Vec::new(),
+            scans_refused: VecDeque::new(),
+            scans: Vec::new(),
         };
         let address = "127.0.0.1:0".parse().expect("an address");
         let mut vault =
@@ -118,6 +124,7 @@ impl Vault {
         let task = tokio::spawn(async move {
             let server = Server::builder()
                 .add_service(SecondFactorServiceServer::new(feed.clone()))
+                .add_service(ScanServiceServer::new(feed.clone()))
                 .add_service(TemplateFeedServer::new(feed));
             server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped).await.expect("serves");
         });
@@ -218,6 +225,21 @@ impl SecondFactorService for Feed {
             Factor::Is(outcome) => Ok(Response::new(v1::CheckSecondFactorResponse { outcome })),
             Factor::Fails(code, reason) => Err(Fault::new(code, reason, "as the test wants it").into()),
             Factor::Silent => std::future::pending().await,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ScanService for Feed {
+    async fn report_scans(
+        &self,
+        request: Request<v1::ReportScansRequest>,
+    ) -> Result<Response<v1::ReportScansResponse>, Status> {
+        let mut books = self.lock();
+        books.scans.push(request.into_inner());
+        match books.scans_refused.pop_front() {
+            Some(code) => Err(Status::new(code, "as the test wants it")),
+            None => Ok(Response::new(v1::ReportScansResponse {})),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use volar_core::clock::{Clock, ManualClock, Timestamp};
 use volar_core::id::{IdempotencyId, SubjectId};
 use volar_core::randomness::SeededRandomness;
@@ -19,6 +19,7 @@ use volar_matcher::identify::{Answer, Matcher, ServedGallery};
 use volar_matcher::lockout::{Lockout, LockoutPolicy};
 use volar_matcher::pool::SearchPool;
 use volar_matcher::replay::Replays;
+use volar_matcher::scan_log::ScanLog;
 use volar_matcher::search::{LocalSearch, Search};
 use volar_matcher::tail_watch::TailWatch;
 use volar_matcher::testing::{MODEL, Palms, subject};
@@ -162,6 +163,10 @@ pub(crate) fn matcher(
     second_factor: Option<Channel>,
 ) -> Arc<Matcher> {
     let policy = DecisionPolicy::default();
+    let randomness = Arc::new(SeededRandomness::new(99));
+    let nowhere = || Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+    let (scans, teller) = ScanLog::new(second_factor.clone().unwrap_or_else(nowhere), randomness.clone());
+    tokio::spawn(teller.run(CancellationToken::new()));
     let served = ServedGallery { search, tail: TailWatch::new(policy.step_up_fpir) };
     Arc::new(Matcher {
         tenant: "acme".parse().expect("a slug"),
@@ -170,10 +175,11 @@ pub(crate) fn matcher(
         tickets,
         lockout: Arc::new(Lockout::new(LockoutPolicy::default(), clock.clone())),
         replays: Replays::default(),
+        scans,
         second_factor,
         policy,
         clock,
-        randomness: Arc::new(SeededRandomness::new(99)),
+        randomness,
     })
 }
 

@@ -242,6 +242,987 @@ impl SecondFactorKind {
         }
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SearchRequest {
+    #[prost(message, optional, tag = "5")]
+    pub probe: ::core::option::Option<GalleryProbe>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SearchResponse {
+    /// Who answers.
+    #[prost(message, optional, tag = "1")]
+    pub shard: ::core::option::Option<Shard>,
+    /// The feed that its palms come from.
+    #[prost(string, tag = "2")]
+    pub feed_id: ::prost::alloc::string::String,
+    /// Active references that were searched.
+    #[prost(uint64, tag = "3")]
+    pub references: u64,
+    /// Best first, one a subject, at most 4.
+    #[prost(message, repeated, tag = "4")]
+    pub candidates: ::prost::alloc::vec::Vec<Candidate>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Candidate {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub subject_id: ::prost::alloc::vec::Vec<u8>,
+    /// The fused score: decades of likelihood ratio.
+    #[prost(float, tag = "2")]
+    pub score: f32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetShardRequest {
+    #[prost(string, tag = "1")]
+    pub gallery: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetShardResponse {
+    #[prost(message, optional, tag = "1")]
+    pub shard: ::core::option::Option<Shard>,
+    /// Empty while the gallery is loading.
+    #[prost(string, tag = "2")]
+    pub feed_id: ::prost::alloc::string::String,
+    /// Last event that took effect.
+    #[prost(uint64, tag = "3")]
+    pub applied_sequence: u64,
+    #[prost(uint64, tag = "4")]
+    pub references: u64,
+    /// Whether the shard has everything that existed when it last connected.
+    #[prost(bool, tag = "5")]
+    pub ready: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct IdentifyRequest {
+    /// A repeat within two minutes gets the same answer.
+    #[prost(string, tag = "1")]
+    pub idempotency_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub lane: ::prost::alloc::string::String,
+    #[prost(enumeration = "Purpose", tag = "4")]
+    pub purpose: i32,
+    /// One palm, once for each gallery that the lane searches: 1 to 3, no gallery twice. All of them are searched, and no
+    /// other; the decision is one, at the threshold of their sizes together.
+    #[prost(message, repeated, tag = "8")]
+    pub probes: ::prost::alloc::vec::Vec<GalleryProbe>,
+}
+/// A palm protected under one gallery's key.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct GalleryProbe {
+    #[prost(string, tag = "1")]
+    pub gallery: ::prost::alloc::string::String,
+    /// As GetProtection gave them.
+    #[prost(uint32, tag = "2")]
+    pub generation: u32,
+    #[prost(string, tag = "3")]
+    pub model: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub probe: ::core::option::Option<Probe>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct IdentifyResponse {
+    #[prost(enumeration = "Decision", tag = "1")]
+    pub decision: i32,
+    /// In UPPER_SNAKE_CASE: MATCH, BELOW_THRESHOLD, CLOSE_SECOND, QUALITY_LOW, GALLERY_EMPTY, LOCKED_OUT.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// A sealed admission ticket.
+    #[prost(bytes = "vec", tag = "3")]
+    pub ticket: ::prost::alloc::vec::Vec<u8>,
+    /// The ticket's id, for the books; it opens nothing.
+    #[prost(string, tag = "4")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub decided_at_unix_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub retry_after_ms: u64,
+    /// Whom the digits may belong to, sealed: for VerifySecondFactor, once, from this gate.
+    #[prost(bytes = "vec", tag = "7")]
+    pub challenge: ::prost::alloc::vec::Vec<u8>,
+    /// How long it can be answered.
+    #[prost(uint64, tag = "8")]
+    pub challenge_time_ms: u64,
+}
+/// Every wrong answer is the same: the digits are another's, there is no second factor, or the person has left.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct VerifySecondFactorRequest {
+    /// A repeat with the same challenge gets the same answer, whatever its digits: a challenge is answered once. An answer
+    /// to it under another id is refused with CHALLENGE_ANSWERED.
+    #[prost(string, tag = "1")]
+    pub idempotency_id: ::prost::alloc::string::String,
+    /// As Identify gave it to this gate.
+    #[prost(bytes = "vec", tag = "2")]
+    pub challenge: ::prost::alloc::vec::Vec<u8>,
+    /// 4 to 8 ASCII digits.
+    #[prost(string, tag = "3")]
+    pub digits: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct VerifySecondFactorResponse {
+    /// ADMITTED or REJECTED.
+    #[prost(enumeration = "Decision", tag = "1")]
+    pub decision: i32,
+    /// SECOND_FACTOR, SECOND_FACTOR_REFUSED, or LOCKED_OUT: then no digits were compared.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// A sealed admission ticket, with ADMITTED.
+    #[prost(bytes = "vec", tag = "3")]
+    pub ticket: ::prost::alloc::vec::Vec<u8>,
+    /// The ticket's id, for the books; it opens nothing.
+    #[prost(string, tag = "4")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub decided_at_unix_ms: u64,
+    /// With LOCKED_OUT: when digits are compared again. Palms alone are admitted meanwhile.
+    #[prost(uint64, tag = "6")]
+    pub retry_after_ms: u64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Purpose {
+    Unspecified = 0,
+    /// Enter, and be claimed once by the checkout.
+    Admission = 1,
+    /// Have oneself erased at a kiosk.
+    Withdrawal = 2,
+}
+impl Purpose {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PURPOSE_UNSPECIFIED",
+            Self::Admission => "PURPOSE_ADMISSION",
+            Self::Withdrawal => "PURPOSE_WITHDRAWAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PURPOSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PURPOSE_ADMISSION" => Some(Self::Admission),
+            "PURPOSE_WITHDRAWAL" => Some(Self::Withdrawal),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Decision {
+    Unspecified = 0,
+    /// Recognised: `ticket` is set.
+    Admitted = 1,
+    /// Recognised, not surely enough to admit without a second factor; `challenge` is set where one may be typed.
+    StepUp = 2,
+    /// Nobody in the gallery.
+    NoMatch = 3,
+    /// The capture does not allow a decision; `reason` says what to show.
+    Retry = 4,
+    /// Suspected attack, digits that are nobody's second factor, or the lane is locked out; `retry_after_ms` says for how
+    /// long.
+    Rejected = 5,
+}
+impl Decision {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DECISION_UNSPECIFIED",
+            Self::Admitted => "DECISION_ADMITTED",
+            Self::StepUp => "DECISION_STEP_UP",
+            Self::NoMatch => "DECISION_NO_MATCH",
+            Self::Retry => "DECISION_RETRY",
+            Self::Rejected => "DECISION_REJECTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DECISION_UNSPECIFIED" => Some(Self::Unspecified),
+            "DECISION_ADMITTED" => Some(Self::Admitted),
+            "DECISION_STEP_UP" => Some(Self::StepUp),
+            "DECISION_NO_MATCH" => Some(Self::NoMatch),
+            "DECISION_RETRY" => Some(Self::Retry),
+            "DECISION_REJECTED" => Some(Self::Rejected),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod identification_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Says whose palm a probe is. Roles: gate (purpose ADMISSION), kiosk (purpose WITHDRAWAL).
+    #[derive(Debug, Clone)]
+    pub struct IdentificationServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl IdentificationServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> IdentificationServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> IdentificationServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            IdentificationServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        pub async fn identify(
+            &mut self,
+            request: impl tonic::IntoRequest<super::IdentifyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::IdentifyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.IdentificationService/Identify",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.IdentificationService", "Identify"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Answers the challenge that came with STEP_UP. Role: gate.
+        pub async fn verify_second_factor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::VerifySecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VerifySecondFactorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.IdentificationService/VerifySecondFactor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "volar.v1.IdentificationService",
+                        "VerifySecondFactor",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod identification_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with IdentificationServiceServer.
+    #[async_trait]
+    pub trait IdentificationService: std::marker::Send + std::marker::Sync + 'static {
+        async fn identify(
+            &self,
+            request: tonic::Request<super::IdentifyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::IdentifyResponse>,
+            tonic::Status,
+        >;
+        /// Answers the challenge that came with STEP_UP. Role: gate.
+        async fn verify_second_factor(
+            &self,
+            request: tonic::Request<super::VerifySecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VerifySecondFactorResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Says whose palm a probe is. Roles: gate (purpose ADMISSION), kiosk (purpose WITHDRAWAL).
+    #[derive(Debug)]
+    pub struct IdentificationServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> IdentificationServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>>
+    for IdentificationServiceServer<T>
+    where
+        T: IdentificationService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/volar.v1.IdentificationService/Identify" => {
+                    #[allow(non_camel_case_types)]
+                    struct IdentifySvc<T: IdentificationService>(pub Arc<T>);
+                    impl<
+                        T: IdentificationService,
+                    > tonic::server::UnaryService<super::IdentifyRequest>
+                    for IdentifySvc<T> {
+                        type Response = super::IdentifyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::IdentifyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as IdentificationService>::identify(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = IdentifySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.IdentificationService/VerifySecondFactor" => {
+                    #[allow(non_camel_case_types)]
+                    struct VerifySecondFactorSvc<T: IdentificationService>(pub Arc<T>);
+                    impl<
+                        T: IdentificationService,
+                    > tonic::server::UnaryService<super::VerifySecondFactorRequest>
+                    for VerifySecondFactorSvc<T> {
+                        type Response = super::VerifySecondFactorResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::VerifySecondFactorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as IdentificationService>::verify_second_factor(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VerifySecondFactorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for IdentificationServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "volar.v1.IdentificationService";
+    impl<T> tonic::server::NamedService for IdentificationServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod shard_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// One shard's part in an identification. Role: matcher (a router).
+    #[derive(Debug, Clone)]
+    pub struct ShardServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ShardServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ShardServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ShardServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ShardServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// The subjects of one shard who are most like a probe. Decides nothing.
+        pub async fn search(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SearchRequest>,
+        ) -> std::result::Result<tonic::Response<super::SearchResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.ShardService/Search",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.ShardService", "Search"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What the shard holds.
+        pub async fn get_shard(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetShardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetShardResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.ShardService/GetShard",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.ShardService", "GetShard"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod shard_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ShardServiceServer.
+    #[async_trait]
+    pub trait ShardService: std::marker::Send + std::marker::Sync + 'static {
+        /// The subjects of one shard who are most like a probe. Decides nothing.
+        async fn search(
+            &self,
+            request: tonic::Request<super::SearchRequest>,
+        ) -> std::result::Result<tonic::Response<super::SearchResponse>, tonic::Status>;
+        /// What the shard holds.
+        async fn get_shard(
+            &self,
+            request: tonic::Request<super::GetShardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetShardResponse>,
+            tonic::Status,
+        >;
+    }
+    /// One shard's part in an identification. Role: matcher (a router).
+    #[derive(Debug)]
+    pub struct ShardServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ShardServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ShardServiceServer<T>
+    where
+        T: ShardService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/volar.v1.ShardService/Search" => {
+                    #[allow(non_camel_case_types)]
+                    struct SearchSvc<T: ShardService>(pub Arc<T>);
+                    impl<
+                        T: ShardService,
+                    > tonic::server::UnaryService<super::SearchRequest>
+                    for SearchSvc<T> {
+                        type Response = super::SearchResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SearchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardService>::search(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SearchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.ShardService/GetShard" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetShardSvc<T: ShardService>(pub Arc<T>);
+                    impl<
+                        T: ShardService,
+                    > tonic::server::UnaryService<super::GetShardRequest>
+                    for GetShardSvc<T> {
+                        type Response = super::GetShardResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetShardRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardService>::get_shard(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetShardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ShardServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "volar.v1.ShardService";
+    impl<T> tonic::server::NamedService for ShardServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetProtectionRequest {
     /// One that the caller's site may use.
@@ -440,6 +1421,44 @@ pub struct FactorLockedOut {
     #[prost(uint64, tag = "1")]
     pub retry_after_ms: u64,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ReportScansRequest {
+    #[prost(string, tag = "1")]
+    pub idempotency_id: ::prost::alloc::string::String,
+    /// 1 to 256, in the order in which they were decided.
+    #[prost(message, repeated, tag = "2")]
+    pub scans: ::prost::alloc::vec::Vec<Scan>,
+    /// Scans decided before these that could not be kept until the vault was there; noted as a leaf of its own.
+    #[prost(uint64, tag = "3")]
+    pub lost: u64,
+}
+/// One answer that a gate or kiosk got.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Scan {
+    #[prost(uint64, tag = "1")]
+    pub decided_at_unix_ms: u64,
+    /// The reader, as its certificate names it, and the lane as it said.
+    #[prost(string, tag = "2")]
+    pub site: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub device: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub lane: ::prost::alloc::string::String,
+    #[prost(enumeration = "Purpose", tag = "5")]
+    pub purpose: i32,
+    #[prost(enumeration = "Decision", tag = "6")]
+    pub decision: i32,
+    /// As in the answer.
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
+    /// With ADMITTED, and never otherwise: 16 bytes.
+    #[prost(bytes = "vec", tag = "8")]
+    pub subject_id: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportScansResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FollowRequest {
     #[prost(string, tag = "1")]
@@ -593,7 +1612,7 @@ pub struct SuspectedDuplicate {
     /// The earlier subject, 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub of_subject_id: ::prost::alloc::vec::Vec<u8>,
-    /// The fused score of the nearest pair.
+    /// The fused score of the nearest pair: decades of likelihood ratio.
     #[prost(float, tag = "2")]
     pub score: f32,
 }
@@ -674,7 +1693,7 @@ pub struct ListSubjectsResponse {
     pub next_page_token: ::prost::alloc::string::String,
 }
 /// What an operator may see of a person: no template, no payment token.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Subject {
     #[prost(string, tag = "1")]
     pub subject_id: ::prost::alloc::string::String,
@@ -698,6 +1717,10 @@ pub struct Subject {
     /// The galleries that the person belongs to.
     #[prost(string, repeated, tag = "11")]
     pub galleries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Set in review, unless the review is older than vaults that keep it: decades by which the nearest palms of the two are
+    /// likelier one person's than two people's.
+    #[prost(float, optional, tag = "12")]
+    pub suspected_score: ::core::option::Option<f32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EraseSubjectRequest {
@@ -2707,6 +3730,309 @@ pub mod second_factor_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "volar.v1.SecondFactorService";
     impl<T> tonic::server::NamedService for SecondFactorServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod scan_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Takes down for the audit log who was searched for. Role: matcher.
+    #[derive(Debug, Clone)]
+    pub struct ScanServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ScanServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ScanServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ScanServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ScanServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Appends a leaf for each scan. A repeat appends nothing.
+        pub async fn report_scans(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportScansRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportScansResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.ScanService/ReportScans",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.ScanService", "ReportScans"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod scan_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ScanServiceServer.
+    #[async_trait]
+    pub trait ScanService: std::marker::Send + std::marker::Sync + 'static {
+        /// Appends a leaf for each scan. A repeat appends nothing.
+        async fn report_scans(
+            &self,
+            request: tonic::Request<super::ReportScansRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportScansResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Takes down for the audit log who was searched for. Role: matcher.
+    #[derive(Debug)]
+    pub struct ScanServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ScanServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ScanServiceServer<T>
+    where
+        T: ScanService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/volar.v1.ScanService/ReportScans" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportScansSvc<T: ScanService>(pub Arc<T>);
+                    impl<
+                        T: ScanService,
+                    > tonic::server::UnaryService<super::ReportScansRequest>
+                    for ReportScansSvc<T> {
+                        type Response = super::ReportScansResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportScansRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ScanService>::report_scans(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportScansSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ScanServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "volar.v1.ScanService";
+    impl<T> tonic::server::NamedService for ScanServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -5001,987 +6327,6 @@ pub mod seal_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "volar.v1.SealService";
     impl<T> tonic::server::NamedService for SealServiceServer<T> {
-        const NAME: &'static str = SERVICE_NAME;
-    }
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct SearchRequest {
-    #[prost(message, optional, tag = "5")]
-    pub probe: ::core::option::Option<GalleryProbe>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct SearchResponse {
-    /// Who answers.
-    #[prost(message, optional, tag = "1")]
-    pub shard: ::core::option::Option<Shard>,
-    /// The feed that its palms come from.
-    #[prost(string, tag = "2")]
-    pub feed_id: ::prost::alloc::string::String,
-    /// Active references that were searched.
-    #[prost(uint64, tag = "3")]
-    pub references: u64,
-    /// Best first, one a subject, at most 4.
-    #[prost(message, repeated, tag = "4")]
-    pub candidates: ::prost::alloc::vec::Vec<Candidate>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Candidate {
-    /// 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub subject_id: ::prost::alloc::vec::Vec<u8>,
-    /// The fused score: decades of likelihood ratio.
-    #[prost(float, tag = "2")]
-    pub score: f32,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetShardRequest {
-    #[prost(string, tag = "1")]
-    pub gallery: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetShardResponse {
-    #[prost(message, optional, tag = "1")]
-    pub shard: ::core::option::Option<Shard>,
-    /// Empty while the gallery is loading.
-    #[prost(string, tag = "2")]
-    pub feed_id: ::prost::alloc::string::String,
-    /// Last event that took effect.
-    #[prost(uint64, tag = "3")]
-    pub applied_sequence: u64,
-    #[prost(uint64, tag = "4")]
-    pub references: u64,
-    /// Whether the shard has everything that existed when it last connected.
-    #[prost(bool, tag = "5")]
-    pub ready: bool,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct IdentifyRequest {
-    /// A repeat within two minutes gets the same answer.
-    #[prost(string, tag = "1")]
-    pub idempotency_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub lane: ::prost::alloc::string::String,
-    #[prost(enumeration = "Purpose", tag = "4")]
-    pub purpose: i32,
-    /// One palm, once for each gallery that the lane searches: 1 to 3, no gallery twice. All of them are searched, and no
-    /// other; the decision is one, at the threshold of their sizes together.
-    #[prost(message, repeated, tag = "8")]
-    pub probes: ::prost::alloc::vec::Vec<GalleryProbe>,
-}
-/// A palm protected under one gallery's key.
-#[derive(Clone, PartialEq, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct GalleryProbe {
-    #[prost(string, tag = "1")]
-    pub gallery: ::prost::alloc::string::String,
-    /// As GetProtection gave them.
-    #[prost(uint32, tag = "2")]
-    pub generation: u32,
-    #[prost(string, tag = "3")]
-    pub model: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "4")]
-    pub probe: ::core::option::Option<Probe>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct IdentifyResponse {
-    #[prost(enumeration = "Decision", tag = "1")]
-    pub decision: i32,
-    /// In UPPER_SNAKE_CASE: MATCH, BELOW_THRESHOLD, CLOSE_SECOND, QUALITY_LOW, GALLERY_EMPTY, LOCKED_OUT.
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-    /// A sealed admission ticket.
-    #[prost(bytes = "vec", tag = "3")]
-    pub ticket: ::prost::alloc::vec::Vec<u8>,
-    /// The ticket's id, for the books; it opens nothing.
-    #[prost(string, tag = "4")]
-    pub ticket_id: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "5")]
-    pub decided_at_unix_ms: u64,
-    #[prost(uint64, tag = "6")]
-    pub retry_after_ms: u64,
-    /// Whom the digits may belong to, sealed: for VerifySecondFactor, once, from this gate.
-    #[prost(bytes = "vec", tag = "7")]
-    pub challenge: ::prost::alloc::vec::Vec<u8>,
-    /// How long it can be answered.
-    #[prost(uint64, tag = "8")]
-    pub challenge_time_ms: u64,
-}
-/// Every wrong answer is the same: the digits are another's, there is no second factor, or the person has left.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct VerifySecondFactorRequest {
-    /// A repeat with the same challenge gets the same answer, whatever its digits: a challenge is answered once. An answer
-    /// to it under another id is refused with CHALLENGE_ANSWERED.
-    #[prost(string, tag = "1")]
-    pub idempotency_id: ::prost::alloc::string::String,
-    /// As Identify gave it to this gate.
-    #[prost(bytes = "vec", tag = "2")]
-    pub challenge: ::prost::alloc::vec::Vec<u8>,
-    /// 4 to 8 ASCII digits.
-    #[prost(string, tag = "3")]
-    pub digits: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct VerifySecondFactorResponse {
-    /// ADMITTED or REJECTED.
-    #[prost(enumeration = "Decision", tag = "1")]
-    pub decision: i32,
-    /// SECOND_FACTOR, SECOND_FACTOR_REFUSED, or LOCKED_OUT: then no digits were compared.
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-    /// A sealed admission ticket, with ADMITTED.
-    #[prost(bytes = "vec", tag = "3")]
-    pub ticket: ::prost::alloc::vec::Vec<u8>,
-    /// The ticket's id, for the books; it opens nothing.
-    #[prost(string, tag = "4")]
-    pub ticket_id: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "5")]
-    pub decided_at_unix_ms: u64,
-    /// With LOCKED_OUT: when digits are compared again. Palms alone are admitted meanwhile.
-    #[prost(uint64, tag = "6")]
-    pub retry_after_ms: u64,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Purpose {
-    Unspecified = 0,
-    /// Enter, and be claimed once by the checkout.
-    Admission = 1,
-    /// Have oneself erased at a kiosk.
-    Withdrawal = 2,
-}
-impl Purpose {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "PURPOSE_UNSPECIFIED",
-            Self::Admission => "PURPOSE_ADMISSION",
-            Self::Withdrawal => "PURPOSE_WITHDRAWAL",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "PURPOSE_UNSPECIFIED" => Some(Self::Unspecified),
-            "PURPOSE_ADMISSION" => Some(Self::Admission),
-            "PURPOSE_WITHDRAWAL" => Some(Self::Withdrawal),
-            _ => None,
-        }
-    }
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Decision {
-    Unspecified = 0,
-    /// Recognised: `ticket` is set.
-    Admitted = 1,
-    /// Recognised, not surely enough to admit without a second factor; `challenge` is set where one may be typed.
-    StepUp = 2,
-    /// Nobody in the gallery.
-    NoMatch = 3,
-    /// The capture does not allow a decision; `reason` says what to show.
-    Retry = 4,
-    /// Suspected attack, digits that are nobody's second factor, or the lane is locked out; `retry_after_ms` says for how
-    /// long.
-    Rejected = 5,
-}
-impl Decision {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "DECISION_UNSPECIFIED",
-            Self::Admitted => "DECISION_ADMITTED",
-            Self::StepUp => "DECISION_STEP_UP",
-            Self::NoMatch => "DECISION_NO_MATCH",
-            Self::Retry => "DECISION_RETRY",
-            Self::Rejected => "DECISION_REJECTED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "DECISION_UNSPECIFIED" => Some(Self::Unspecified),
-            "DECISION_ADMITTED" => Some(Self::Admitted),
-            "DECISION_STEP_UP" => Some(Self::StepUp),
-            "DECISION_NO_MATCH" => Some(Self::NoMatch),
-            "DECISION_RETRY" => Some(Self::Retry),
-            "DECISION_REJECTED" => Some(Self::Rejected),
-            _ => None,
-        }
-    }
-}
-/// Generated client implementations.
-pub mod identification_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// Says whose palm a probe is. Roles: gate (purpose ADMISSION), kiosk (purpose WITHDRAWAL).
-    #[derive(Debug, Clone)]
-    pub struct IdentificationServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl IdentificationServiceClient<tonic::transport::Channel> {
-        /// Attempt to create a new client by connecting to a given endpoint.
-        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
-        where
-            D: TryInto<tonic::transport::Endpoint>,
-            D::Error: Into<StdError>,
-        {
-            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
-            Ok(Self::new(conn))
-        }
-    }
-    impl<T> IdentificationServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> IdentificationServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            IdentificationServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        pub async fn identify(
-            &mut self,
-            request: impl tonic::IntoRequest<super::IdentifyRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::IdentifyResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/volar.v1.IdentificationService/Identify",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("volar.v1.IdentificationService", "Identify"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Answers the challenge that came with STEP_UP. Role: gate.
-        pub async fn verify_second_factor(
-            &mut self,
-            request: impl tonic::IntoRequest<super::VerifySecondFactorRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::VerifySecondFactorResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/volar.v1.IdentificationService/VerifySecondFactor",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "volar.v1.IdentificationService",
-                        "VerifySecondFactor",
-                    ),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-    }
-}
-/// Generated server implementations.
-pub mod identification_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    /// Generated trait containing gRPC methods that should be implemented for use with IdentificationServiceServer.
-    #[async_trait]
-    pub trait IdentificationService: std::marker::Send + std::marker::Sync + 'static {
-        async fn identify(
-            &self,
-            request: tonic::Request<super::IdentifyRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::IdentifyResponse>,
-            tonic::Status,
-        >;
-        /// Answers the challenge that came with STEP_UP. Role: gate.
-        async fn verify_second_factor(
-            &self,
-            request: tonic::Request<super::VerifySecondFactorRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::VerifySecondFactorResponse>,
-            tonic::Status,
-        >;
-    }
-    /// Says whose palm a probe is. Roles: gate (purpose ADMISSION), kiosk (purpose WITHDRAWAL).
-    #[derive(Debug)]
-    pub struct IdentificationServiceServer<T> {
-        inner: Arc<T>,
-        accept_compression_encodings: EnabledCompressionEncodings,
-        send_compression_encodings: EnabledCompressionEncodings,
-        max_decoding_message_size: Option<usize>,
-        max_encoding_message_size: Option<usize>,
-    }
-    impl<T> IdentificationServiceServer<T> {
-        pub fn new(inner: T) -> Self {
-            Self::from_arc(Arc::new(inner))
-        }
-        pub fn from_arc(inner: Arc<T>) -> Self {
-            Self {
-                inner,
-                accept_compression_encodings: Default::default(),
-                send_compression_encodings: Default::default(),
-                max_decoding_message_size: None,
-                max_encoding_message_size: None,
-            }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
-        where
-            F: tonic::service::Interceptor,
-        {
-            InterceptedService::new(Self::new(inner), interceptor)
-        }
-        /// Enable decompressing requests with the given encoding.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.accept_compression_encodings.enable(encoding);
-            self
-        }
-        /// Compress responses with the given encoding, if the client supports it.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.send_compression_encodings.enable(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.max_decoding_message_size = Some(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.max_encoding_message_size = Some(limit);
-            self
-        }
-    }
-    impl<T, B> tonic::codegen::Service<http::Request<B>>
-    for IdentificationServiceServer<T>
-    where
-        T: IdentificationService,
-        B: Body + std::marker::Send + 'static,
-        B::Error: Into<StdError> + std::marker::Send + 'static,
-    {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, req: http::Request<B>) -> Self::Future {
-            match req.uri().path() {
-                "/volar.v1.IdentificationService/Identify" => {
-                    #[allow(non_camel_case_types)]
-                    struct IdentifySvc<T: IdentificationService>(pub Arc<T>);
-                    impl<
-                        T: IdentificationService,
-                    > tonic::server::UnaryService<super::IdentifyRequest>
-                    for IdentifySvc<T> {
-                        type Response = super::IdentifyResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::IdentifyRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as IdentificationService>::identify(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = IdentifySvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/volar.v1.IdentificationService/VerifySecondFactor" => {
-                    #[allow(non_camel_case_types)]
-                    struct VerifySecondFactorSvc<T: IdentificationService>(pub Arc<T>);
-                    impl<
-                        T: IdentificationService,
-                    > tonic::server::UnaryService<super::VerifySecondFactorRequest>
-                    for VerifySecondFactorSvc<T> {
-                        type Response = super::VerifySecondFactorResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::VerifySecondFactorRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as IdentificationService>::verify_second_factor(
-                                        &inner,
-                                        request,
-                                    )
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = VerifySecondFactorSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
-            }
-        }
-    }
-    impl<T> Clone for IdentificationServiceServer<T> {
-        fn clone(&self) -> Self {
-            let inner = self.inner.clone();
-            Self {
-                inner,
-                accept_compression_encodings: self.accept_compression_encodings,
-                send_compression_encodings: self.send_compression_encodings,
-                max_decoding_message_size: self.max_decoding_message_size,
-                max_encoding_message_size: self.max_encoding_message_size,
-            }
-        }
-    }
-    /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "volar.v1.IdentificationService";
-    impl<T> tonic::server::NamedService for IdentificationServiceServer<T> {
-        const NAME: &'static str = SERVICE_NAME;
-    }
-}
-/// Generated client implementations.
-pub mod shard_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// One shard's part in an identification. Role: matcher (a router).
-    #[derive(Debug, Clone)]
-    pub struct ShardServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl ShardServiceClient<tonic::transport::Channel> {
-        /// Attempt to create a new client by connecting to a given endpoint.
-        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
-        where
-            D: TryInto<tonic::transport::Endpoint>,
-            D::Error: Into<StdError>,
-        {
-            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
-            Ok(Self::new(conn))
-        }
-    }
-    impl<T> ShardServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> ShardServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            ShardServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// The subjects of one shard who are most like a probe. Decides nothing.
-        pub async fn search(
-            &mut self,
-            request: impl tonic::IntoRequest<super::SearchRequest>,
-        ) -> std::result::Result<tonic::Response<super::SearchResponse>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/volar.v1.ShardService/Search",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("volar.v1.ShardService", "Search"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// What the shard holds.
-        pub async fn get_shard(
-            &mut self,
-            request: impl tonic::IntoRequest<super::GetShardRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetShardResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/volar.v1.ShardService/GetShard",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("volar.v1.ShardService", "GetShard"));
-            self.inner.unary(req, path, codec).await
-        }
-    }
-}
-/// Generated server implementations.
-pub mod shard_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    /// Generated trait containing gRPC methods that should be implemented for use with ShardServiceServer.
-    #[async_trait]
-    pub trait ShardService: std::marker::Send + std::marker::Sync + 'static {
-        /// The subjects of one shard who are most like a probe. Decides nothing.
-        async fn search(
-            &self,
-            request: tonic::Request<super::SearchRequest>,
-        ) -> std::result::Result<tonic::Response<super::SearchResponse>, tonic::Status>;
-        /// What the shard holds.
-        async fn get_shard(
-            &self,
-            request: tonic::Request<super::GetShardRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetShardResponse>,
-            tonic::Status,
-        >;
-    }
-    /// One shard's part in an identification. Role: matcher (a router).
-    #[derive(Debug)]
-    pub struct ShardServiceServer<T> {
-        inner: Arc<T>,
-        accept_compression_encodings: EnabledCompressionEncodings,
-        send_compression_encodings: EnabledCompressionEncodings,
-        max_decoding_message_size: Option<usize>,
-        max_encoding_message_size: Option<usize>,
-    }
-    impl<T> ShardServiceServer<T> {
-        pub fn new(inner: T) -> Self {
-            Self::from_arc(Arc::new(inner))
-        }
-        pub fn from_arc(inner: Arc<T>) -> Self {
-            Self {
-                inner,
-                accept_compression_encodings: Default::default(),
-                send_compression_encodings: Default::default(),
-                max_decoding_message_size: None,
-                max_encoding_message_size: None,
-            }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
-        where
-            F: tonic::service::Interceptor,
-        {
-            InterceptedService::new(Self::new(inner), interceptor)
-        }
-        /// Enable decompressing requests with the given encoding.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.accept_compression_encodings.enable(encoding);
-            self
-        }
-        /// Compress responses with the given encoding, if the client supports it.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.send_compression_encodings.enable(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.max_decoding_message_size = Some(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.max_encoding_message_size = Some(limit);
-            self
-        }
-    }
-    impl<T, B> tonic::codegen::Service<http::Request<B>> for ShardServiceServer<T>
-    where
-        T: ShardService,
-        B: Body + std::marker::Send + 'static,
-        B::Error: Into<StdError> + std::marker::Send + 'static,
-    {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, req: http::Request<B>) -> Self::Future {
-            match req.uri().path() {
-                "/volar.v1.ShardService/Search" => {
-                    #[allow(non_camel_case_types)]
-                    struct SearchSvc<T: ShardService>(pub Arc<T>);
-                    impl<
-                        T: ShardService,
-                    > tonic::server::UnaryService<super::SearchRequest>
-                    for SearchSvc<T> {
-                        type Response = super::SearchResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::SearchRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as ShardService>::search(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = SearchSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/volar.v1.ShardService/GetShard" => {
-                    #[allow(non_camel_case_types)]
-                    struct GetShardSvc<T: ShardService>(pub Arc<T>);
-                    impl<
-                        T: ShardService,
-                    > tonic::server::UnaryService<super::GetShardRequest>
-                    for GetShardSvc<T> {
-                        type Response = super::GetShardResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetShardRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as ShardService>::get_shard(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = GetShardSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
-            }
-        }
-    }
-    impl<T> Clone for ShardServiceServer<T> {
-        fn clone(&self) -> Self {
-            let inner = self.inner.clone();
-            Self {
-                inner,
-                accept_compression_encodings: self.accept_compression_encodings,
-                send_compression_encodings: self.send_compression_encodings,
-                max_decoding_message_size: self.max_decoding_message_size,
-                max_encoding_message_size: self.max_encoding_message_size,
-            }
-        }
-    }
-    /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "volar.v1.ShardService";
-    impl<T> tonic::server::NamedService for ShardServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -13,8 +13,8 @@ mod publish;
 
 use volar_core::audit::{Action, Edge, Leaf, commitment, leaf_hash, plain};
 use volar_core::clock::Timestamp;
-use volar_core::id::SubjectId;
-use volar_service::identity::Peer;
+use volar_core::id::{DeviceId, SiteId, SubjectId};
+use volar_service::identity::{Peer, Role};
 
 use crate::error::VaultError;
 use crate::format::audit::{AuditHead, AuditKey, AuditLeaf, AuditNode, Trail};
@@ -52,11 +52,16 @@ impl Actor {
     pub(crate) fn vault() -> Self {
         Self("vault".to_owned())
     }
+
+    /// A reader, as a matcher names it.
+    pub(crate) fn reader(role: Role, site: &SiteId, device: &DeviceId) -> Self {
+        Self(format!("{role}/{site}/{device}"))
+    }
 }
 
 impl From<&Peer> for Actor {
     fn from(peer: &Peer) -> Self {
-        Self(format!("{}/{}/{}", peer.role, peer.site, peer.device))
+        Self::reader(peer.role, &peer.site, &peer.device)
     }
 }
 

@@ -7,7 +7,7 @@ use volar_core::template::Position;
 use super::{FeedItem, News, Reader, probes_for, verdict_wanted};
 use crate::error::VaultError;
 use crate::format::v1::{self, Change};
-use crate::format::v2;
+use crate::format::{v2, v3};
 use crate::keys::Slot;
 use crate::parameters::{FEED_READ, FEED_READ_PROBES};
 use crate::rows;
@@ -23,7 +23,7 @@ type Found = [Option<Vec<u8>>; ENROLLED.len()];
 /// An enrollment whose palms are open.
 struct Opened {
     key: SubjectKey,
-    record: v2::Subject,
+    record: v3::Subject,
     palms: Vec<v1::Palm>,
     probes_wanted: bool,
     /// Whether the palms' references are another shard's.
@@ -158,7 +158,7 @@ impl Vault {
         let placement: v2::Placement = tenant.open(&row, &placement).ok()?;
         let wrapped = self.key_table.load(Slot(placement.slot), subject).ok()??;
         let key = SubjectKey::unwrap(tenant, subject, &wrapped)?;
-        let record: v2::Subject = key.open(tenant, &row, &record).ok()?;
+        let record: v3::Subject = key.open(tenant, &row, &record).ok()?;
         let elsewhere = !reader.shard.holds(subject);
         let palms = record.positions.iter().map(|position| {
             if elsewhere {

@@ -13,6 +13,7 @@ mod early;
 pub mod second_factor;
 pub mod v1;
 pub mod v2;
+pub mod v3;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -23,7 +24,7 @@ use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
 use zeroize::Zeroizing;
 
-pub use v2::VERSION;
+pub use v3::VERSION;
 
 const NONCE: usize = 12;
 const HEADER: usize = 1 + 4 + NONCE;
@@ -36,7 +37,7 @@ pub enum Kind {
     Gallery = 1,
     /// [`v1::Head`]
     Head = 2,
-    /// [`v2::Subject`]
+    /// [`v3::Subject`]
     Subject = 3,
     /// [`v1::Palm`]
     Palm = 4,
@@ -96,9 +97,8 @@ pub trait Record: Serialize + DeserializeOwned {
     /// What it is.
     const KIND: Kind;
 
-    /// Reads it back, from the layout that it had in schema version `version`.
-    fn decode(version: u8, plain: &[u8]) -> Result<Self, postcard::Error> {
-        let _ = version;
+    /// Reads it back, from the layout that it had in the schema version.
+    fn decode(_version: u8, plain: &[u8]) -> Result<Self, postcard::Error> {
         postcard::from_bytes(plain)
     }
 }

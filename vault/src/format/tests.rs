@@ -10,11 +10,12 @@ use super::v1::{
     Answer, Change, Claim, Consent, Enrollment, Event, Follower, Gallery, Head, Idempotency, Palm, Payment,
     PendingProbes, Probe, Reference, SecretBytes, State, Told,
 };
-use super::v2::{Membership, Placement, Subject, Tombstone, Verdict};
+use super::v2::{Membership, Placement, Tombstone};
+use super::v3::{Subject, Suspicion, Verdict};
 use super::*;
 
 /// One record of each kind, sealed: what vaults of each version have on their disks.
-const GOLDEN: [&str; 2] = [include_str!("golden/v1.txt"), include_str!("golden/v2.txt")];
+const GOLDEN: [&str; 3] = [include_str!("golden/v1.txt"), include_str!("golden/v2.txt"), include_str!("golden/v3.txt")];
 
 fn slug<T: std::str::FromStr>(text: &str) -> T {
     text.parse().ok().expect("a slug")
@@ -45,15 +46,23 @@ fn golden(name: &str, version: usize) -> Option<Vec<u8>> {
 
 /// Seals `record` and checks it against its newest golden line both ways, and that the older ones read as the same.
 fn check<R: Record>(record: &R, wrong: &mut Vec<String>) {
+    check_since(record, record, wrong);
+}
+
+/// The same of a kind whose older versions say less: they read as `old`.
+fn check_since<R: Record>(record: &R, old: &R, wrong: &mut Vec<String>) {
     let (tenant, name) = (tenant(), format!("{:?}", R::KIND));
     let plain = |record: &R| postcard::to_stdvec(record).expect("encodes");
-    let reads = |golden: &[u8]| {
+    let reads = |golden: &[u8], record: &R| {
         let opened = open::<R>(golden, &key(), binding(&tenant)).expect("old records open for ever");
         plain(&opened) == plain(record)
     };
     let sealed = seal(record, &key(), binding(&tenant), &SeededRandomness::new(5));
-    assert!(golden(&name, 1).is_none_or(|golden| reads(&golden)), "{name} of version 1 reads as another");
-    if !golden(&name, 2).is_some_and(|golden| golden == sealed && reads(&golden)) {
+    for version in 1..GOLDEN.len() {
+        let same = golden(&name, version).is_none_or(|golden| reads(&golden, old));
+        assert!(same, "{name} of version {version} reads as another");
+    }
+    if !golden(&name, GOLDEN.len()).is_some_and(|golden| golden == sealed && reads(&golden, record)) {
         wrong.push(format!("{name} {}", hex::encode(&sealed)));
     }
 }
@@ -64,7 +73,7 @@ fn records_are_written_as_ever_and_read_in_every_version() {
     let mut wrong = Vec::new();
     check(&Gallery { generation: 3, model: slug("m-1"), feed_id: [4; 16], key: SecretBytes::new([5; 32]) }, &mut wrong);
     check(&Head { last_sequence: 300, pending: 1, active: 2, in_review: 3 }, &mut wrong);
-    check(&example_subject(at), &mut wrong);
+    check_since(&example_subject(at, Some(14.25)), &example_subject(at, None), &mut wrong);
     let reference = Reference { embedding: vec![0.5, -0.25], code: vec![1, 2, 255], quality: 80 };
     check(&Palm { position: Position::Right, references: vec![reference] }, &mut wrong);
     let probe = Probe { embedding: vec![-1.0], codes: vec![9; 4], quality: 70 };
@@ -99,7 +108,7 @@ fn records_are_written_as_ever_and_read_in_every_version() {
     check(&FactorTries { failures: 3, at }, &mut wrong);
     let idempotency = IdempotencyId::from_bytes([3; 16]);
     check(&AnsweredChallenge { idempotency, matched: Some(subject()) }, &mut wrong);
-    assert!(wrong.is_empty(), "these lines differ from golden/v2.txt:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "these lines differ from golden/v3.txt:\n{}", wrong.join("\n"));
 }
 
 /// From before galleries had parts: whoever had spoken had searched everything.
@@ -108,10 +117,10 @@ fn an_early_subject_reads_as_one_of_now() {
     let sealed = golden("EarlySubject", 1).expect("kept");
     let tenant = tenant();
     let opened: Subject = open(&sealed, &key(), binding(&tenant)).expect("old records open for ever");
-    assert_eq!(opened, example_subject(Timestamp::from_unix_milliseconds(1_790_000_000_000)));
+    assert_eq!(opened, example_subject(Timestamp::from_unix_milliseconds(1_790_000_000_000), None));
 }
 
-fn example_subject(at: Timestamp) -> Subject {
+fn example_subject(at: Timestamp, score: Option<f32>) -> Subject {
     Subject {
         memberships: vec![Membership { gallery: slug("members"), sequence: 8 }],
         state: State::InReview,
@@ -133,7 +142,7 @@ fn example_subject(at: Timestamp) -> Subject {
             device: slug("m-1"),
             gallery: slug("members"),
             shard: Shard::WHOLE,
-            duplicate_of: Some(subject()),
+            suspicion: Some(Suspicion { of: subject(), score }),
         }],
     }
 }
@@ -193,7 +202,7 @@ fn damaged_and_newer_records_are_named() {
     for length in 0..sealed.len() {
         assert!(open(&sealed[..length]).is_err(), "cut to {length}");
     }
-    for found in [0, 3] {
+    for found in [0, VERSION + 1] {
         let unknown = [&[found], &sealed[1..]].concat();
         assert_eq!(open(&unknown), Err(FormatError::Version { kind: Kind::Event, found }));
     }

@@ -231,6 +231,8 @@ pub enum Answer {
     Erased(SubjectId),
     /// Claimed; the [`Claim`] has the time.
     Claimed(TicketId),
+    /// Taken down; there is nothing to say.
+    Noted,
 }
 
 /// A ticket that was claimed.

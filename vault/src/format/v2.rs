@@ -1,4 +1,5 @@
-//! Records of schema version 2: a person may belong to several galleries. What is not here is as it was in version 1.
+//! Records that changed in schema version 2: a person may belong to several galleries. What is not here is as it was in
+//! version 1.
 
 use serde::{Deserialize, Serialize};
 use volar_core::clock::Timestamp;
@@ -10,7 +11,7 @@ use super::v1::{self, Consent, State, Told};
 use super::{Kind, Record};
 
 /// The schema version.
-pub const VERSION: u8 = 2;
+const VERSION: u8 = 2;
 
 /// A person's place in one gallery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,16 +95,7 @@ pub struct Tombstone {
 }
 
 impl Subject {
-    /// Whether they belong to `gallery`.
-    pub fn is_member_of(&self, gallery: &GalleryId) -> bool {
-        self.memberships.iter().any(|membership| membership.gallery == *gallery)
-    }
-}
-
-impl Record for Subject {
-    const KIND: Kind = Kind::Subject;
-
-    fn decode(version: u8, plain: &[u8]) -> Result<Self, postcard::Error> {
+    pub(super) fn decode(version: u8, plain: &[u8]) -> Result<Self, postcard::Error> {
         if version >= VERSION { postcard::from_bytes(plain) } else { Ok(v1::Subject::decode(plain)?.into()) }
     }
 }

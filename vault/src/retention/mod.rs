@@ -12,7 +12,7 @@ use volar_service::identity::Peer;
 use crate::audit::{About, Actor};
 use crate::erasure::Why;
 use crate::error::VaultError;
-use crate::format::v2;
+use crate::format::v3;
 use crate::parameters::{UNATTENDED_ERASURES_MIN, UNATTENDED_SHARE};
 use crate::rows;
 use crate::store::{Rows, Table};
@@ -119,7 +119,7 @@ impl Vault {
             Err(VaultError::SubjectErased | VaultError::SubjectUnknown) => return Ok(None),
             living => living?,
         };
-        let v2::Subject { site, enrolled_at, .. } = record;
+        let v3::Subject { site, enrolled_at, .. } = record;
         let last_seen = self.last_seen(tenant, rows, &key)?.unwrap_or(enrolled_at);
         let ended = self.settings.retention.of(&tenant.id, &site).first(day(last_seen));
         let over = ended.filter(|ended| day(self.clock.now()) >= ended.due);

@@ -66,8 +66,8 @@ impl TemplateFeed for Feed {
             let call = convert::call(&request.idempotency_id, &request)?;
             let gallery = convert::gallery(&request.gallery)?;
             let shard = convert::shard(request.shard)?;
-            let duplicate_of = convert::verdict(request.verdict)?;
-            vault.report_verdict(&peer, &call, &gallery, request.sequence, shard, duplicate_of)
+            let suspicion = convert::verdict(request.verdict)?;
+            vault.report_verdict(&peer, &call, &gallery, request.sequence, shard, suspicion)
         });
         let state = convert::state(reported.await.map_err(fault)?).into();
         Ok(Response::new(wire::ReportVerdictResponse { state }))

@@ -6,6 +6,7 @@ mod enrollment;
 mod fault;
 mod feed;
 mod protection;
+mod scans;
 mod seal;
 mod second_factor;
 
@@ -18,6 +19,7 @@ use volar_proto::v1::admin_service_server::AdminServiceServer;
 use volar_proto::v1::checkout_service_server::CheckoutServiceServer;
 use volar_proto::v1::enrollment_service_server::EnrollmentServiceServer;
 use volar_proto::v1::protection_service_server::ProtectionServiceServer;
+use volar_proto::v1::scan_service_server::ScanServiceServer;
 use volar_proto::v1::second_factor_service_server::SecondFactorServiceServer;
 use volar_proto::v1::template_feed_server::TemplateFeedServer;
 use volar_service::access::AccessTable;
@@ -31,6 +33,7 @@ pub use enrollment::Enrollment;
 pub use fault::fault;
 pub use feed::Feed;
 pub use protection::Protection;
+pub use scans::Scans;
 pub use seal::{Seal, seated_routes};
 pub use second_factor::SecondFactor;
 
@@ -45,6 +48,7 @@ pub const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.EnrollmentService/Withdraw", &[Role::Kiosk]),
     ("/volar.v1.CheckoutService/Claim", &[Role::Checkout]),
     ("/volar.v1.SecondFactorService/CheckSecondFactor", &[Role::Matcher]),
+    ("/volar.v1.ScanService/ReportScans", &[Role::Matcher]),
     ("/volar.v1.TemplateFeed/Follow", &[Role::Matcher]),
     ("/volar.v1.TemplateFeed/ReportVerdict", &[Role::Matcher]),
     ("/volar.v1.TemplateFeed/Acknowledge", &[Role::Matcher]),
@@ -81,16 +85,18 @@ pub fn routes(vault: &Arc<Vault>, shutdown: &CancellationToken) -> Routes {
         .add_service(limited!(EnrollmentServiceServer::new(Enrollment(vault.clone()))))
         .add_service(limited!(CheckoutServiceServer::new(Checkout(vault.clone()))))
         .add_service(SecondFactorServiceServer::new(SecondFactor(vault.clone())))
+        .add_service(limited!(ScanServiceServer::new(Scans(vault.clone()))))
         .add_service(limited!(TemplateFeedServer::new(Feed { vault: vault.clone(), shutdown })))
         .add_service(limited!(AdminServiceServer::new(Admin(vault.clone()))))
 }
 
 /// Health names of the services.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 7] = [
     "volar.v1.ProtectionService",
     "volar.v1.EnrollmentService",
     "volar.v1.CheckoutService",
     "volar.v1.SecondFactorService",
+    "volar.v1.ScanService",
     "volar.v1.TemplateFeed",
     "volar.v1.AdminService",
 ];

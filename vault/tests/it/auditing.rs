@@ -7,17 +7,20 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tonic::Request;
 use volar_core::audit::{Action, Leaf, SignedHead, commitment, verify_consistency, verify_inclusion};
+use volar_core::clock::{Clock, Timestamp};
 use volar_core::id::SubjectId;
 use volar_core::shard::Shard;
 use volar_core::ticket::Purpose;
 use volar_proto::v1 as wire;
 use volar_proto::v1::admin_service_server::AdminService;
+use volar_proto::v1::scan_service_server::ScanService;
 use volar_vault::admin::ReviewDecision;
 use volar_vault::erasure::Erase;
-use volar_vault::service::Admin;
+use volar_vault::scans::Scan;
+use volar_vault::service::{Admin, Scans};
 use volar_vault::vault::Vault;
 
-use crate::world::{World, checkout, kiosk, matcher, members, operator};
+use crate::world::{World, checkout, kiosk, matcher, members, operator, slug, suspicion};
 
 fn leaves(vault: &Vault) -> Vec<Leaf> {
     let texts = vault.audit_leaves(&operator(), 0, 1_000).expect("readable");
@@ -38,7 +41,9 @@ async fn everything_that_happens_is_one_leaf() {
     vault.claim(&checkout(), &world.call(0), &ticket).expect("claimed");
     vault.give_protection(&kiosk(), &members()).expect("given");
     let (_, twin, sequence) = world.enroll(&vault);
-    vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, Some(subject)).expect("held");
+    vault
+        .report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, Some(suspicion(subject)))
+        .expect("held");
     let same = ReviewDecision::SamePerson;
     vault.decide_review(&operator(), world.call(0), twin, same).await.expect("decided");
     vault.erase(&operator(), world.call(0), Erase::Subject(subject)).await.expect("erased");
@@ -151,6 +156,102 @@ async fn a_person_finds_their_own_leaves_and_nobody_does_after_the_erasure() {
     // What the receipt tells opens its own leaf and no other.
     let opened = leaves(&vault).into_iter().filter(|leaf| leaf.subject == Some(commitment(&proof.salt, subject)));
     assert_eq!(opened.map(|leaf| leaf.action).collect::<Vec<_>>(), [Action::Erasure]);
+}
+
+fn scan(admitted: Option<SubjectId>) -> Scan {
+    Scan {
+        decided_at: Timestamp::from_unix_milliseconds(1_789_999_999_000),
+        site: slug("north"),
+        device: slug("gate-1"),
+        lane: slug("lane-1"),
+        purpose: Purpose::Admission,
+        decision: if admitted.is_some() { "admitted: match" } else { "no-match: below-threshold" }.to_owned(),
+        admitted,
+    }
+}
+
+#[tokio::test]
+async fn every_scan_is_a_leaf_and_a_person_finds_those_that_admitted_them() {
+    let world = World::new();
+    let vault = world.open();
+    let (subject, gone) = (world.member(&vault), world.member(&vault));
+    vault.erase(&operator(), world.call(0), Erase::Subject(gone)).await.expect("erased");
+    world.clock.advance(std::time::Duration::from_secs(3_600));
+    let begun = size(&vault);
+    let withdrawal = Scan { purpose: Purpose::Withdrawal, device: slug("kiosk-1"), ..scan(Some(subject)) };
+    let scans = [scan(Some(subject)), scan(None), scan(Some(gone)), withdrawal];
+    let call = world.call(0);
+    for _ in 0..2 {
+        vault.report_scans(&matcher(), &call, &scans, 7).expect("taken down");
+    }
+    let leaves = leaves(&vault).split_off(begun as usize);
+    let said = |leaf: &Leaf| (leaf.actor.clone(), leaf.outcome.clone(), leaf.detail.clone());
+    let told: Vec<_> = leaves.iter().map(said).collect();
+    let at = "lane-1 at 1789999999000";
+    let expected = [
+        ("matcher/north/matcher-1", "lost", "7 scans were not told in time".to_owned()),
+        ("gate/north/gate-1", "done", format!("{at}, admitted: match, by matcher-1")),
+        ("gate/north/gate-1", "refused", format!("{at}, no-match: below-threshold, by matcher-1")),
+        ("gate/north/gate-1", "done", format!("{at}, admitted: match, by matcher-1")),
+        ("kiosk/north/kiosk-1", "done", format!("{at}, admitted: match, by matcher-1")),
+    ];
+    assert_eq!(told, expected.map(|(who, how, what)| (who.to_owned(), how.to_owned(), what)));
+    assert!(leaves.iter().all(|leaf| leaf.action == Action::Scan), "a repeat appends nothing");
+    assert_eq!(leaves.iter().map(|leaf| leaf.subject.is_some()).collect::<Vec<_>>(), [false, true, false, false, true]);
+
+    let export = vault.export_subject(&operator(), &world.call(0), subject, false).expect("exported");
+    let own = export.leaves.iter().filter(|(text, _)| Leaf::parse(text).expect("a leaf").action == Action::Scan);
+    assert_eq!(own.count(), 2);
+    assert_eq!(export.last_seen, world.clock.now(), "being admitted is taking part");
+}
+
+#[tokio::test]
+async fn scans_that_are_none_are_refused_whole() {
+    let world = World::new();
+    let vault = world.open();
+    let good = wire::Scan {
+        decided_at_unix_ms: 1,
+        site: "north".to_owned(),
+        device: "gate-1".to_owned(),
+        lane: "lane-1".to_owned(),
+        purpose: wire::Purpose::Admission.into(),
+        decision: wire::Decision::Admitted.into(),
+        reason: "MATCH".to_owned(),
+        subject_id: vec![7; 16],
+    };
+    let report = |scans: Vec<wire::Scan>| {
+        let idempotency_id = volar_core::id::IdempotencyId::random(&*world.randomness).to_string();
+        let mut request = Request::new(wire::ReportScansRequest { idempotency_id, scans, lost: 0 });
+        request.extensions_mut().insert(matcher());
+        let scans = Scans(vault.clone());
+        async move { scans.report_scans(request).await.map(drop) }
+    };
+    let before = size(&vault);
+    type Spoil = fn(&mut wire::Scan);
+    let spoilt: [(&str, Spoil); 10] = [
+        ("scans.site", |scan| scan.site = "North".to_owned()),
+        ("scans.device", |scan| scan.device.clear()),
+        ("scans.lane", |scan| scan.lane = "lane 1".to_owned()),
+        ("scans.purpose", |scan| scan.purpose = 0),
+        ("scans.decision", |scan| scan.decision = 99),
+        ("scans.reason", |scan| scan.reason = "MATCH, detail anna".to_owned()),
+        ("scans.reason", |scan| scan.reason = "M".repeat(41)),
+        ("scans.reason", |scan| scan.reason.clear()),
+        ("scans.subject_id", |scan| scan.subject_id.truncate(15)),
+        ("scans.subject_id", |scan| scan.decision = wire::Decision::NoMatch.into()),
+    ];
+    for (field, spoil) in spoilt {
+        let mut bad = good.clone();
+        spoil(&mut bad);
+        let refused = report(vec![good.clone(), bad]).await.expect_err(field);
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{field}");
+        assert!(refused.message().contains(field), "{field}: {}", refused.message());
+    }
+    report(Vec::new()).await.expect_err("nothing to take down");
+    report(vec![good.clone(); 257]).await.expect_err("too many");
+    assert_eq!(size(&vault), before, "all or none");
+    report(vec![good.clone(); 256]).await.expect("taken down");
+    assert_eq!(size(&vault), before + 256);
 }
 
 fn tool(name: &str) -> PathBuf {

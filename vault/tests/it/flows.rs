@@ -12,7 +12,7 @@ use volar_vault::feed::News;
 use volar_vault::format::v1::State;
 
 use super::World;
-use crate::world::{checkout, kiosk, matcher, members, operator, payment, peer, slug};
+use crate::world::{checkout, kiosk, matcher, members, operator, payment, peer, slug, suspicion};
 
 #[test]
 fn a_person_enrols_walks_in_and_pays_and_all_of_it_survives_a_restart() {
@@ -163,11 +163,12 @@ fn every_matcher_must_have_searched_and_one_suspicion_is_enough() {
     assert_eq!(report("m-1", one, None), Some(State::Pending), "one matcher's word counts once");
     assert_eq!(report("m-2", one, None), Some(State::Active));
     let (_, ben, two) = world.enroll(&vault);
-    assert_eq!(report("m-1", two, Some(anna)), Some(State::InReview));
+    assert_eq!(report("m-1", two, Some(suspicion(anna))), Some(State::InReview));
     assert_eq!(report("m-2", two, None), Some(State::InReview), "a later word does not end a review");
     let page = vault.subjects(&operator(), &members(), Some(State::InReview), 0, "").expect("readable");
     assert_eq!(page.subjects.len(), 1);
     assert_eq!(page.subjects[0].0, ben);
+    assert_eq!(page.subjects[0].1.suspicion(), Some(suspicion(anna)), "whom, and by what score");
 }
 
 #[tokio::test]
@@ -177,7 +178,8 @@ async fn a_review_ends_in_activation_or_erasure() {
     let anna = world.member(&vault);
     let suspect = || {
         let (enrollment, subject, sequence) = world.enroll(&vault);
-        let state = vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, Some(anna));
+        let state =
+            vault.report_verdict(&matcher(), &world.call(0), &members(), sequence, Shard::WHOLE, Some(suspicion(anna)));
         assert_eq!(state.expect("taken"), Some(State::InReview));
         (enrollment, subject)
     };

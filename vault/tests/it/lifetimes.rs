@@ -15,7 +15,7 @@ use volar_vault::format::v1::State;
 use volar_vault::parameters::CLOCK_DIFFERENCE_MAX;
 
 use super::World;
-use crate::world::{checkout, kiosk, matcher, members, operator, payment};
+use crate::world::{checkout, kiosk, matcher, members, operator, payment, suspicion};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -53,7 +53,7 @@ async fn a_repeat_too_late_meets_the_rule_of_its_call() {
             &members(),
             sequence,
             Shard::WHOLE,
-            Some(SubjectId::from_bytes([1; 16])),
+            Some(suspicion(SubjectId::from_bytes([1; 16]))),
         )
     };
     assert_eq!(report().expect("taken"), Some(State::InReview));

@@ -12,7 +12,7 @@ use volar_vault::format::v1::State;
 use volar_vault::vault::Vault;
 
 use crate::people;
-use crate::world::{World, checkout, kiosk, matcher, members, operator, payment, peer, slug};
+use crate::world::{World, checkout, kiosk, matcher, members, operator, payment, peer, slug, suspicion};
 
 fn staff() -> GalleryId {
     slug("staff")
@@ -134,7 +134,8 @@ async fn a_suspicion_in_one_gallery_holds_in_all() {
     let vault = world.open();
     let bert = world.member(&vault);
     vault.enroll(&kiosk(), &world.call(0), &request(&world, &[staff(), members()])).expect("enrolled");
-    let suspected = vault.report_verdict(&matcher(), &world.call(0), &members(), 3, Shard::WHOLE, Some(bert));
+    let suspected =
+        vault.report_verdict(&matcher(), &world.call(0), &members(), 3, Shard::WHOLE, Some(suspicion(bert)));
     assert_eq!(suspected.expect("taken"), Some(State::InReview));
     for gallery in [members(), staff()] {
         let last = feed(&vault, &gallery).pop().expect("an event");

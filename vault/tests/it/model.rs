@@ -16,7 +16,7 @@ use volar_vault::format::v1::State;
 use volar_vault::vault::Vault;
 
 use super::World;
-use crate::world::{checkout, kiosk, matcher, members, operator, payment};
+use crate::world::{checkout, kiosk, matcher, members, operator, payment, suspicion};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -102,7 +102,7 @@ impl Pair {
             }
             Op::Verdict { who, suspect } => {
                 let Some(person) = self.people.get(&who).cloned() else { return };
-                let of = suspect.then_some(person.subject);
+                let of = suspect.then(|| suspicion(person.subject));
                 let got = self.vault().report_verdict(&matcher(), &call, &members(), person.sequence, Shard::WHOLE, of);
                 let expected = match person.state {
                     Some(State::Pending) if suspect => Some(State::InReview),

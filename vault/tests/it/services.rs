@@ -296,12 +296,13 @@ async fn verdicts_and_acknowledgements_are_checked() {
     };
     use wire::report_verdict_request::Verdict;
     let clear = || Some(Verdict::Clear(wire::Clear {}));
-    let suspected = |bytes| {
-        Some(Verdict::SuspectedDuplicate(wire::SuspectedDuplicate { of_subject_id: vec![0; bytes], score: 9.0 }))
+    let suspected = |bytes, score| {
+        Some(Verdict::SuspectedDuplicate(wire::SuspectedDuplicate { of_subject_id: vec![0; bytes], score }))
     };
     let invalid = (Code::InvalidArgument, "FIELD_INVALID".to_owned());
     assert_eq!(reason(report("members", 1, None).await), invalid);
-    assert_eq!(reason(report("members", 1, suspected(15)).await), invalid);
+    assert_eq!(reason(report("members", 1, suspected(15, 9.0)).await), invalid);
+    assert_eq!(reason(report("members", 1, suspected(16, f32::NAN)).await), invalid);
     assert_eq!(reason(report("members", 7, clear()).await), (Code::NotFound, "NOT_AN_ENROLLMENT".to_owned()));
     assert_eq!(reason(report("staff", 1, clear()).await), (Code::NotFound, "GALLERY_UNKNOWN".to_owned()));
     let request = wire::AcknowledgeRequest { gallery: "members".to_owned(), sequence: 2 };

@@ -16,11 +16,15 @@ use volar_vault::enrollment::Enroll;
 use volar_vault::error::VaultError;
 use volar_vault::feed::FeedItem;
 use volar_vault::format::v1::{Consent, Payment, State};
+use volar_vault::format::v3::Suspicion;
 use volar_vault::keys::KeyFile;
 use volar_vault::store::{PostgresConfig, PostgresStore, SledStore, Store, StoreError};
 use volar_vault::vault::{Call, DamagedKeys, Parts, Settings, Vault};
 
 use crate::people;
+
+/// The score of every [`suspicion`].
+pub(crate) const SUSPICION: f32 = 14.25;
 
 /// A vault's surroundings, over one engine.
 pub(crate) struct WorldOver<E> {
@@ -96,6 +100,11 @@ pub(crate) fn checkout() -> Peer {
 
 pub(crate) fn operator() -> Peer {
     peer("operator", "ops-1")
+}
+
+/// A matcher's suspicion that a new subject is `of`.
+pub(crate) fn suspicion(of: SubjectId) -> Suspicion {
+    Suspicion { of, score: Some(SUSPICION) }
 }
 
 pub(crate) fn members() -> GalleryId {

@@ -22,6 +22,7 @@ async fn a_list_goes_through_every_page_of_every_gallery() {
     let reviews = reviews["subjects"].as_array().expect("a list");
     assert_eq!(reviews.len(), 1);
     assert_eq!((&reviews[0]["state"], &reviews[0]["suspected_duplicate_of"]), (&"in-review".into(), &SUBJECT.into()));
+    assert_eq!(reviews[0]["suspected_score"], 14.25);
 }
 
 #[tokio::test(flavor = "multi_thread")]

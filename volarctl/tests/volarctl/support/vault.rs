@@ -59,6 +59,7 @@ fn subject(number: u8, gallery: &str) -> Subject {
         enrolled_at_unix_ms: 1_790_000_000_000,
         positions: vec![PalmPosition::Left.into(), PalmPosition::Right.into()],
         suspected_duplicate_of: if in_review { SUBJECT.to_owned() } else { String::new() },
+        suspected_score: in_review.then_some(14.25),
         ..Subject::default()
     }
 }
