@@ -5,6 +5,7 @@
 //! for a row. An erased row is zeros when the call returns.
 
 mod block;
+mod columns;
 mod levels;
 mod sketch;
 

@@ -6,8 +6,8 @@ use volar_core::nearness::VERIFIED_PALMS;
 use volar_core::template::REFERENCES_PER_PALM_MAX;
 
 /// Rows of the index that share a lock. Their sketches are half a megabyte, which a core's second cache holds while
-/// several probes go through them; and their memory is taken at once, 11 MB of address space.
-pub const BLOCK_ROWS: usize = 16_384;
+/// several probes go through them; and all their columns, 676 bytes a row, fill six huge pages.
+pub const BLOCK_ROWS: usize = 18_608;
 /// Rows whose cosine is worked out, of those whose sketches are nearest.
 pub const SKETCHED_ROWS: usize = 512;
 /// Probes that are searched together when several wait: each is answered when the last of them is.

@@ -6,8 +6,9 @@ use volar_core::nearness::CodeWords;
 use volar_core::template::{CODE_BYTES, Position, Reference};
 use zeroize::Zeroize;
 
+use super::columns::Columns;
 use super::levels::{Levels, ProbeLevels};
-use super::sketch::{GROUP_ROWS, Group, Kept, Kernel, Signs, Table, signs};
+use super::sketch::{GROUP_ROWS, Kept, Kernel, Signs, Table, signs};
 use super::{Row, Standing};
 
 /// Everything about a row.
@@ -34,6 +35,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.signs.zeroize();
+        self.levels.zeroize();
         self.code.zeroize();
     }
 }
@@ -41,9 +43,7 @@ impl Drop for Entry {
 /// Rows in the order in which they came; erased ones leave zeros behind.
 pub(super) struct Block {
     capacity: usize,
-    sketches: Vec<Group>,
-    levels: Vec<Levels>,
-    codes: Vec<CodeWords>,
+    columns: Columns,
     rows: Vec<Row>,
     /// A bit for each row that is somebody's.
     held: Vec<u16>,
@@ -58,9 +58,7 @@ impl Block {
         let groups = capacity / GROUP_ROWS;
         Self {
             capacity,
-            sketches: Vec::with_capacity(groups),
-            levels: Vec::with_capacity(capacity),
-            codes: Vec::with_capacity(capacity),
+            columns: Columns::new(capacity),
             rows: Vec::with_capacity(capacity),
             held: Vec::with_capacity(groups),
             active: Vec::with_capacity(groups),
@@ -88,13 +86,12 @@ impl Block {
         assert!(self.room() > 0, "a full block takes no rows, or its memory would move");
         let at = self.rows.len();
         if at.is_multiple_of(GROUP_ROWS) {
-            self.sketches.push(Group::EMPTY);
             self.held.push(0);
             self.active.push(0);
         }
-        self.sketches[at / GROUP_ROWS].set(at % GROUP_ROWS, &entry.signs);
-        self.levels.push(entry.levels.clone());
-        self.codes.push(entry.code);
+        self.columns.sketch_mut(at / GROUP_ROWS).set(at % GROUP_ROWS, &entry.signs);
+        *self.columns.levels_mut(at) = entry.levels;
+        *self.columns.code_mut(at) = entry.code;
         self.rows.push(entry.row);
         set(&mut self.held, at, true);
         set(&mut self.active, at, standing == Standing::Active);
@@ -106,9 +103,9 @@ impl Block {
     pub(super) fn entry(&self, at: usize) -> Entry {
         Entry {
             row: self.rows[at],
-            signs: self.sketches[at / GROUP_ROWS].get(at % GROUP_ROWS),
-            levels: self.levels[at].clone(),
-            code: self.codes[at],
+            signs: self.columns.sketches()[at / GROUP_ROWS].get(at % GROUP_ROWS),
+            levels: self.columns.levels()[at],
+            code: self.columns.codes()[at],
         }
     }
 
@@ -120,9 +117,9 @@ impl Block {
     pub(super) fn erase(&mut self, at: usize) {
         set(&mut self.held, at, false);
         set(&mut self.active, at, false);
-        self.sketches[at / GROUP_ROWS].set(at % GROUP_ROWS, &[0; size_of::<Signs>()]);
-        self.levels[at].zeroize();
-        self.codes[at].zeroize();
+        self.columns.sketch_mut(at / GROUP_ROWS).set(at % GROUP_ROWS, &[0; size_of::<Signs>()]);
+        self.columns.levels_mut(at).zeroize();
+        self.columns.code_mut(at).zeroize();
         self.rows[at] = Row::NOBODY;
         self.live -= 1;
     }
@@ -130,9 +127,6 @@ impl Block {
     /// Forgets erased rows, so that the block can be filled anew.
     pub(super) fn clear(&mut self) {
         assert_eq!(self.live, 0, "somebody's rows are erased first");
-        self.sketches.clear();
-        self.levels.clear();
-        self.codes.clear();
         self.rows.clear();
         self.held.clear();
         self.active.clear();
@@ -140,7 +134,7 @@ impl Block {
 
     /// Shows each probe the sketches of the rows that are searched; the block's first row has the number `first`.
     pub(super) fn scan(&self, kernel: Kernel, probes: &mut [(Table, Kept)], among: Standing, first: u32) {
-        kernel.scan(probes, &self.sketches, self.searchable(among), first);
+        kernel.scan(probes, &self.columns.sketches()[..self.held.len()], self.searchable(among), first);
     }
 
     /// Whether the row at a place is searched.
@@ -155,12 +149,12 @@ impl Block {
 
     /// The code of the row at a place.
     pub(super) fn code(&self, at: usize) -> &CodeWords {
-        &self.codes[at]
+        &self.columns.codes()[at]
     }
 
     /// Cosines of the rows at these places.
     pub(super) fn cosines(&self, probe: &ProbeLevels, at: &[usize], to: &mut Vec<f32>) {
-        probe.cosines(&self.levels, at, to);
+        probe.cosines(self.columns.levels(), at, to);
     }
 
     /// The subject of every row that is somebody's.
@@ -178,9 +172,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.sketches.zeroize();
-        self.levels.zeroize();
-        self.codes.zeroize();
+        self.columns.wipe(self.rows.len());
     }
 }
 
@@ -212,7 +204,9 @@ mod tests {
             let mut cosines = Vec::new();
             block.cosines(&zero, &[at], &mut cosines);
             let codes = block.code(at).iter().any(|&word| word != 0);
-            cosines[0] != 0.0 || codes || block.sketches[at / GROUP_ROWS].get(at % GROUP_ROWS).iter().any(|&s| s != 0)
+            cosines[0] != 0.0
+                || codes
+                || block.columns.sketches()[at / GROUP_ROWS].get(at % GROUP_ROWS).iter().any(|&s| s != 0)
         };
         (0..block.len()).filter(|&at| said(at)).collect()
     }
@@ -236,7 +230,10 @@ mod tests {
     fn memory_never_moves() {
         let full = block(32);
         let one = block(1);
-        assert_eq!(full.levels.capacity(), 32);
-        assert_eq!((one.levels.capacity(), one.codes.capacity(), one.sketches.capacity()), (32, 32, 2));
+        let places = |block: &Block| {
+            let columns = &block.columns;
+            (columns.sketches().len(), columns.levels().len(), columns.codes().len())
+        };
+        assert_eq!((places(&full), places(&one)), ((2, 32, 32), (2, 32, 32)));
     }
 }

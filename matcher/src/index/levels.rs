@@ -1,10 +1,12 @@
 //! Embeddings in whole numbers, a byte a coordinate, and exact sums of their products with a probe.
 
+use bytemuck::{Pod, Zeroable};
 use volar_core::template::EMBEDDING_DIMENSIONS;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A reference: its coordinates in steps of its own size. Rounding moves a cosine by about 0.0005.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Copy, Zeroize, Pod, Zeroable)]
+#[repr(C)]
 pub(super) struct Levels {
     steps: [i8; EMBEDDING_DIMENSIONS],
     size: f32,
@@ -52,13 +54,17 @@ impl ProbeLevels {
     #[allow(unsafe_code)]
     fn cosines_avx2(&self, all: &[Levels], at: &[usize], to: &mut Vec<f32>) {
         use std::arch::x86_64::*;
+        let ask_for = |place: usize| {
+            let bytes: *const i8 = all[place].steps.as_ptr();
+            for line in 0..EMBEDDING_DIMENSIONS / 64 + 1 {
+                _mm_prefetch::<_MM_HINT_T0>(bytes.wrapping_add(64 * line));
+            }
+        };
+        // Places lie far apart in memory, so later ones are asked for while earlier ones are worked on.
+        at.iter().take(AHEAD).for_each(|&place| ask_for(place));
         for (number, &place) in at.iter().enumerate() {
-            // Places lie far apart in memory, so later ones are asked for while earlier ones are worked on.
-            if let Some(ahead) = at.get(number + AHEAD).map(|&ahead| &all[ahead]) {
-                let bytes: *const i8 = ahead.steps.as_ptr();
-                for line in 0..EMBEDDING_DIMENSIONS / 64 + 1 {
-                    _mm_prefetch::<_MM_HINT_T0>(bytes.wrapping_add(64 * line));
-                }
+            if let Some(&ahead) = at.get(number + AHEAD) {
+                ask_for(ahead);
             }
             let reference = &all[place];
             let mut sums = _mm256_setzero_si256();

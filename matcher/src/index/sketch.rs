@@ -7,6 +7,7 @@
 //! fast scan of product quantisation (André et al., VLDB 2015). So nothing is trained and nothing is sealed: a new row is
 //! searched at once, and an erased one is overwritten where it lies.
 
+use bytemuck::{Pod, Zeroable};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use volar_core::template::EMBEDDING_DIMENSIONS;
@@ -31,13 +32,11 @@ pub(super) fn signs(embedding: &[f32; EMBEDDING_DIMENSIONS]) -> Signs {
 
 /// Sketches of sixteen rows. Of vector `v`, bytes `4 r` to `4 r + 3` belong to row `r`; byte `s` of those holds quad
 /// `8 v + s` in its low half and quad `8 v + 4 + s` in its high half.
-#[derive(Clone, Zeroize)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Group([[u8; 64]; VECTORS]);
 
 impl Group {
-    pub(super) const EMPTY: Self = Self([[0; 64]; VECTORS]);
-
     pub(super) fn set(&mut self, row: usize, signs: &Signs) {
         for (vector, eight) in self.0.iter_mut().zip(signs.chunks_exact(8)) {
             for s in 0..4 {
@@ -331,7 +330,7 @@ mod tests {
     }
 
     fn groups(embeddings: &[[f32; EMBEDDING_DIMENSIONS]]) -> Vec<Group> {
-        let mut groups = vec![Group::EMPTY; embeddings.len().div_ceil(GROUP_ROWS)];
+        let mut groups = vec![Group::zeroed(); embeddings.len().div_ceil(GROUP_ROWS)];
         for (row, embedding) in embeddings.iter().enumerate() {
             groups[row / GROUP_ROWS].set(row % GROUP_ROWS, &signs(embedding));
         }
