@@ -88,11 +88,9 @@ pub const FEED_START_TIME_MAX: Duration = Duration::from_secs(10);
 pub const REPORT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Verdicts on their way to the vault at once: it makes those that meet durable together.
 pub const VERDICTS_UNDER_WAY: usize = 32;
-/// How long answers are collected before they are told for the audit log, and how many go into one report (`vault.proto`).
+/// How long answers are collected before they are told for the audit log, unless a report is full before.
 pub const SCANS_INTERVAL: Duration = Duration::from_secs(1);
-/// See [`SCANS_INTERVAL`].
-pub const SCANS_REPORTED_MAX: usize = 256;
-/// Answers that wait for a vault that is away, some 300 bytes each: an hour of a store with 18 people a second.
+/// Answers that wait for a vault that is away: an hour at 18 a second.
 pub const SCANS_WAITING_MAX: usize = 65_536;
 /// The last ones must be told in this time when a matcher ends.
 pub const SCANS_LAST_TIME_MAX: Duration = Duration::from_secs(8);

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -13,6 +12,7 @@ use tonic::transport::Channel;
 use volar_core::id::{IdempotencyId, LaneId};
 use volar_core::randomness::Randomness;
 use volar_core::ticket::Purpose;
+use volar_proto::SCANS_REPORTED_MAX;
 use volar_proto::v1::ReportScansRequest;
 use volar_proto::v1::scan_service_client::ScanServiceClient;
 use volar_service::fault::Fault;
@@ -21,7 +21,7 @@ use volar_service::identity::Peer;
 use crate::convert;
 use crate::duplicates::{waits, worth_repeating};
 use crate::identify::Answer;
-use crate::parameters::{FOLLOW_AGAIN, REPORT_TIME_MAX, SCANS_INTERVAL, SCANS_REPORTED_MAX, SCANS_WAITING_MAX};
+use crate::parameters::{FOLLOW_AGAIN, REPORT_TIME_MAX, SCANS_INTERVAL, SCANS_WAITING_MAX};
 
 /// One answer that was given.
 pub struct Scan {
@@ -147,5 +147,3 @@ fn count_lost(lost: &AtomicU64, more: u64) {
     lost.fetch_add(more, Ordering::Relaxed);
     metrics::counter!("volar_matcher_scans_lost_total").increment(more);
 }
-
-const _: () = assert!(SCANS_REPORTED_MAX <= SCANS_WAITING_MAX && SCANS_INTERVAL.as_nanos() > Duration::ZERO.as_nanos());

@@ -15,3 +15,6 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin
 /// Largest message that any server accepts: 1 MiB. An enrolment of two palms is about 200 KiB a gallery, in
 /// three galleries at most.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most scans of one `ReportScans`.
+pub const SCANS_REPORTED_MAX: usize = 256;

@@ -12,7 +12,7 @@ use volar_core::template::{
     REFERENCES_PER_PALM_MAX, Reference, TemplateError,
 };
 use volar_core::ticket::Purpose;
-use volar_proto::v1 as wire;
+use volar_proto::{SCANS_REPORTED_MAX, v1 as wire};
 use zeroize::Zeroizing;
 
 use crate::admin::{GalleryStatus, Page, ReviewDecision};
@@ -26,7 +26,7 @@ use crate::export::{Exported, ExportedMembership};
 use crate::feed::{FeedItem, FeedStart, News, Wanted};
 use crate::format::v1::{self, State};
 use crate::format::v3::{self, Suspicion};
-use crate::parameters::{PALMS_MAX, REASON_BYTES_MAX, SCANS_REPORTED_MAX};
+use crate::parameters::{PALMS_MAX, REASON_BYTES_MAX};
 use crate::retention::{Jurisdiction, Removal, Rule, Run, SiteSchedule, beginning};
 use crate::rotation::{KeysStatus, Use, VersionStatus};
 use crate::scans::Scan;

@@ -66,8 +66,6 @@ pub const FACTOR_FAILURES_MAX: u32 = 5;
 pub const FACTOR_DELAY_FIRST: Duration = Duration::from_secs(30);
 /// The longest delay: somebody's own digits must open again within a quarter of an hour of another's last guess.
 pub const FACTOR_DELAY_LONGEST: Duration = Duration::from_secs(15 * 60);
-/// Scans of one report: a transaction of some hundred rows, which others wait for no longer than for a few enrollments.
-pub const SCANS_REPORTED_MAX: usize = 256;
 /// Longest reason of a scan: with names of 63 bytes its leaf's line stays within 300.
 pub const REASON_BYTES_MAX: usize = 40;
 /// How often abandoned enrollments, and records whose time is over, are looked for.

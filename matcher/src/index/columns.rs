@@ -1,12 +1,13 @@
 //! Memory for what is large about a block's rows: sketches, levels and codes, each a column, in one mapping.
 //!
 //! Huge pages where the system gives them (`madvise`): a search reads every sketch and hundreds of rows all over the rest, and
-//! finding 4 KiB pages would take a fifth of its time. A page is resident once something in it was written, so a mapping
+//! finding 4 KiB pages takes a tenth of its time. A page is resident once something in it was written, so a mapping
 //! costs addresses alone until then.
+
+use std::ops::Range;
 
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 use memmap2::{Advice, MmapMut, MmapOptions};
-use std::ops::Range;
 use volar_core::nearness::CodeWords;
 use zeroize::Zeroize;
 

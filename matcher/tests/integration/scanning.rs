@@ -9,9 +9,9 @@ use volar_core::randomness::SeededRandomness;
 use volar_core::ticket::Purpose;
 use volar_matcher::decision::{Decision, Reason};
 use volar_matcher::identify::Answer;
-use volar_matcher::parameters::{SCANS_REPORTED_MAX, SCANS_WAITING_MAX};
+use volar_matcher::parameters::SCANS_WAITING_MAX;
 use volar_matcher::scan_log::{Scan, ScanLog, ScanTeller};
-use volar_proto::v1;
+use volar_proto::{SCANS_REPORTED_MAX, v1};
 use volar_service::identity::Role;
 
 use crate::vault::Vault;

@@ -182,7 +182,7 @@ fn introduction() -> String {
          scan and exact\nscores. Queries a second: all cores, as many at once as each engine likes. Recall: mates of a cosine of 0.5 \
          and more that\ncome first, as in an exact search. Bytes: memory that the process gained; Volar's hold the orientation code \
          (384), whose\nthe row is and what erasing it takes, the others' the embedding alone. \"volar\" searches for the 50 nearest \
-         palms, the others\nfor the nearest vector.\n\n![p50 by palms](identify.svg)\n\n",
+         palms, the others\nfor the nearest vector. Left out is an engine whose index would take longer to build than `--build-max` allows.\n\n![p50 by palms](identify.svg)\n\n",
         machine()
     )
 }
