@@ -7,13 +7,13 @@ use volar_core::id::GalleryId;
 use volar_core::shard::{SHARDS_MAX, Shard};
 use volar_service::config::{Resolve, resolve};
 use volar_service::process::ProcessConfig;
-use volar_service::server::ServerConfig;
+use volar_service::server::{CALL_TIME_MAX, ServerConfig};
 use volar_service::telemetry::TelemetryConfig;
 use volar_service::tls::TlsConfig;
 
 use crate::decision::{DecisionPolicy, PolicyError};
 use crate::lockout::{LockoutPolicy, LockoutPolicyError};
-use crate::parameters::{HEDGE, SEARCH_QUEUE, SHARD_TIME_MAX};
+use crate::parameters::{HEDGE, SEARCH_WAIT_MAX, SHARD_TIME_MAX};
 
 /// Every setting with its default and meaning, as `--print-default-config` prints it.
 pub const DEFAULTS: &str = include_str!("../default-config.toml");
@@ -57,8 +57,9 @@ pub struct Config {
 pub struct SearchConfig {
     /// Threads; 0 for one a core.
     pub threads: usize,
-    /// Searches that may wait for a thread; further ones are refused with MATCHER_BUSY.
-    pub queue: usize,
+    /// Further searches are refused with MATCHER_BUSY once the first that waits for a thread has waited so long, in
+    /// milliseconds.
+    pub wait_milliseconds: u64,
 }
 
 /// `[router]` in the configuration.
@@ -78,7 +79,7 @@ fn default_hedge() -> u64 {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { threads: 0, queue: SEARCH_QUEUE }
+        Self { threads: 0, wait_milliseconds: SEARCH_WAIT_MAX.as_millis() as u64 }
     }
 }
 
@@ -91,15 +92,17 @@ pub enum SettingError {
     /// One gallery named twice.
     #[error("galleries names \"{0}\" twice")]
     GalleryTwice(GalleryId),
-    /// Too many threads, or no queue.
-    #[error("search.{setting} is {found}, must be {rule}")]
-    Search {
-        /// Which setting.
-        setting: &'static str,
+    /// More threads than any machine has cores.
+    #[error("search.threads is {found}, must be 0 to 1,024")]
+    SearchThreads {
         /// Number configured.
         found: usize,
-        /// What it must be.
-        rule: &'static str,
+    },
+    /// No wait, or one that no caller sees the end of.
+    #[error("search.wait_milliseconds is {found}, must be 1 to {}", CALL_TIME_MAX.as_millis())]
+    SearchWait {
+        /// Number configured.
+        found: u64,
     },
     /// A router has no shard of its own.
     #[error("shard and [router] are both set; a router holds nobody, so give the shard to another matcher")]
@@ -132,12 +135,12 @@ impl Config {
                 return Err(SettingError::GalleryTwice(gallery.clone()));
             }
         }
-        let SearchConfig { threads, queue } = self.search;
+        let SearchConfig { threads, wait_milliseconds } = self.search;
         if threads > 1_024 {
-            return Err(SettingError::Search { setting: "threads", found: threads, rule: "0 to 1,024" });
+            return Err(SettingError::SearchThreads { found: threads });
         }
-        if !(1..=65_536).contains(&queue) {
-            return Err(SettingError::Search { setting: "queue", found: queue, rule: "1 to 65,536" });
+        if !(1..=CALL_TIME_MAX.as_millis()).contains(&u128::from(wait_milliseconds)) {
+            return Err(SettingError::SearchWait { found: wait_milliseconds });
         }
         self.check_router()?;
         self.decision.check()?;
@@ -204,7 +207,7 @@ mod tests {
             ("verified_palms = 50", "verified_palms = 0", "1 to 1000"),
             ("failures = 5", "failures = 9", "800-63B-4"),
             ("first_seconds = 30", "first_seconds = 1", "at least 30"),
-            ("queue = 64", "queue = 0", "search.queue"),
+            ("wait_milliseconds = 300", "wait_milliseconds = 0", "search.wait_milliseconds"),
             ("# shard = \"0/4\"", "shard = \"4/4\"", "a shard is"),
             ("# [router]", "[router]\nshards = []", "1 to 4096 shards"),
             ("# [router]", "[router]\nshards = [[\"https://a:1\"], []]", "one replica at least"),

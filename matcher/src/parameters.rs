@@ -71,9 +71,12 @@ pub const REPLAY_TIME: Duration = Duration::from_secs(2 * 60);
 /// the oldest goes first.
 pub const REPLAYS_MAX: usize = 131_072;
 
-/// Searches that may wait for a search thread, unless configured: at 5 ms each on two threads, the last waits 160 ms,
-/// longer than anyone should stand at a gate.
-pub const SEARCH_QUEUE: usize = 64;
+/// How long the first search in the queue may have waited when another comes, unless configured: a person at a gate
+/// waits as long, and a router asks another replica well before ([`HEDGE`]) and gives up soon after ([`SHARD_TIME_MAX`]).
+pub const SEARCH_WAIT_MAX: Duration = Duration::from_millis(300);
+/// Searches that may wait however short their time, for the memory's sake: a probe has 94 kilobytes at most, all of
+/// them under a hundred megabytes.
+pub const SEARCHES_WAITING_MAX: usize = 1_024;
 /// What a caller that met a full queue is told to wait.
 pub const BUSY_RETRY: Duration = Duration::from_millis(100);
 /// What a caller that met a gallery still loading is told to wait.

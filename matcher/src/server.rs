@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use tokio::sync::watch;
@@ -140,7 +141,8 @@ impl Parts {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let pool = Arc::new(SearchPool::searching(threads, self.config.search.queue).map_err(Exit::unavailable)?);
+        let wait_max = Duration::from_millis(self.config.search.wait_milliseconds);
+        let pool = Arc::new(SearchPool::searching(threads, wait_max).map_err(Exit::unavailable)?);
         let (mut searches, mut held) = (Vec::new(), HeldGalleries::new());
         for id in self.config.galleries.clone() {
             let (gallery, follower, ready) = self.follow(&id, Wanted::Shard(shard));
@@ -166,7 +168,7 @@ impl Parts {
         let mut searches = Vec::new();
         for id in self.config.galleries.clone() {
             let (gallery, follower, following) = self.follow(&id, Wanted::Keys);
-            let hedge = std::time::Duration::from_millis(router.hedge_milliseconds);
+            let hedge = Duration::from_millis(router.hedge_milliseconds);
             let position = follower.position();
             self.tasks.push(follower.run(self.shutdown.clone()).boxed());
             let search = Arc::new(Router::new(id.clone(), members.clone(), hedge, gallery, following, position));

@@ -30,7 +30,7 @@ fn default_calls_per_connection() -> usize {
 }
 
 /// The longest a unary call may take. Erasures wait for matchers, and a kiosk may wait for an enrolment.
-const CALL_TIME_MAX: Duration = Duration::from_secs(30);
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 /// Calls still under way at a shutdown have this long.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);

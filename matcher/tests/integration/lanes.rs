@@ -10,6 +10,7 @@ use volar_core::template::Template;
 use volar_core::ticket::Ticket;
 use volar_matcher::decision::{Decision, DecisionPolicy};
 use volar_matcher::identify::{Answer, Matcher, ServedGallery};
+use volar_matcher::parameters::SEARCH_WAIT_MAX;
 use volar_matcher::pool::SearchPool;
 use volar_matcher::search::{LocalSearch, Searched, judge};
 use volar_matcher::tail_watch::TailWatch;
@@ -32,7 +33,7 @@ struct Lanes {
 impl Lanes {
     async fn new(seed: u64) -> Self {
         let (members, staff) = (World::ready(seed).await, World::ready(seed + 1_000).await);
-        let pool = Arc::new(SearchPool::searching(2, 64).expect("two threads"));
+        let pool = Arc::new(SearchPool::searching(2, SEARCH_WAIT_MAX).expect("two threads"));
         let search = |world: &World| {
             let (gallery, ready) = (world.gallery.clone(), world.ready.clone());
             Arc::new(LocalSearch { gallery, ready, pool: pool.clone() })

@@ -18,6 +18,7 @@ use volar_matcher::decision::{Decision, DecisionPolicy};
 use volar_matcher::feed::{Follower, Wanted};
 use volar_matcher::gallery::Gallery;
 use volar_matcher::identify::Matcher;
+use volar_matcher::parameters::SEARCH_WAIT_MAX;
 use volar_matcher::pool::SearchPool;
 use volar_matcher::router::{Members, Replica, Router};
 use volar_matcher::search::LocalSearch;
@@ -63,7 +64,7 @@ impl ShardProcess {
             Follower::new(id, Wanted::Shard(shard), own_name, gallery.clone(), tickets.clone(), vault.channel());
         let held = Held { gallery: gallery.clone(), ready: ready.clone(), position: follower.position() };
         tokio::spawn(follower.run(CancellationToken::new()));
-        let pool = Arc::new(SearchPool::searching(1, 64).expect("a thread"));
+        let pool = Arc::new(SearchPool::searching(1, SEARCH_WAIT_MAX).expect("a thread"));
         let matcher = matcher(shard, Arc::new(LocalSearch { gallery, ready, pool }), tickets, clock, None);
         let held = [("members".parse().expect("a slug"), held)].into();
         let process = Self {

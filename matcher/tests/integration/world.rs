@@ -17,6 +17,7 @@ use volar_matcher::feed::{Follower, Wanted};
 use volar_matcher::gallery::Gallery;
 use volar_matcher::identify::{Answer, Matcher, ServedGallery};
 use volar_matcher::lockout::{Lockout, LockoutPolicy};
+use volar_matcher::parameters::SEARCH_WAIT_MAX;
 use volar_matcher::pool::SearchPool;
 use volar_matcher::replay::Replays;
 use volar_matcher::scan_log::ScanLog;
@@ -66,7 +67,7 @@ impl World {
         let id = "members".parse().expect("a slug");
         let (follower, ready) =
             Follower::new(id, Wanted::Shard(Shard::WHOLE), own_name, gallery.clone(), tickets.clone(), vault.channel());
-        let pool = Arc::new(SearchPool::searching(2, 64).expect("two threads"));
+        let pool = Arc::new(SearchPool::searching(2, SEARCH_WAIT_MAX).expect("two threads"));
         let search = Arc::new(LocalSearch { gallery: gallery.clone(), ready: ready.clone(), pool });
         let matcher = matcher(Shard::WHOLE, search, tickets, clock.clone(), Some(vault.channel()));
         let stop = CancellationToken::new();

@@ -64,7 +64,7 @@ pub(crate) async fn run(plan: &Plan) -> Value {
         killed.push(Kill { at, process });
     }
     let calls = calls.await.expect("a load does not panic");
-    let count = |outcome: Outcome| calls.iter().filter(|call| call.outcome == outcome).count();
+    let all: Vec<&Call> = calls.iter().collect();
     let rows: Vec<Value> = killed.iter().map(|kill| row(kill, &calls)).collect();
     json!({
         "palms": plan.palms,
@@ -72,8 +72,8 @@ pub(crate) async fn run(plan: &Plan) -> Value {
         "replicas": plan.replicas,
         "offered_per_second": plan.rate,
         "calls": calls.len(),
-        "wrong": count(Outcome::Wrong),
-        "refused": count(Outcome::Refused),
+        "wrong": wrong(&all),
+        "refused": refused(&all),
         "kills": rows,
     })
 }
@@ -84,16 +84,23 @@ fn row(kill: &Kill, calls: &[Call]) -> Value {
     };
     let before = during(kill.at + RECOVERY - PAUSE, kill.at - MARGIN);
     let (first, later) = (during(kill.at, kill.at + RECOVERY), during(kill.at + RECOVERY, kill.at + PAUSE - MARGIN));
-    let count = |calls: &[&Call], outcome| calls.iter().filter(|call| call.outcome == outcome).count();
     let p99 = |calls: &[&Call]| quantile(calls.iter().copied(), 0.99).as_secs_f64() * 1e3;
     json!({
         "process": kill.process,
         "calls": first.len() + later.len(),
-        "wrong": count(&first, Outcome::Wrong) + count(&later, Outcome::Wrong),
-        "refused": count(&first, Outcome::Refused) + count(&later, Outcome::Refused),
-        "refused_later": count(&later, Outcome::Refused),
+        "wrong": wrong(&first) + wrong(&later),
+        "refused": refused(&first) + refused(&later),
+        "refused_later": refused(&later),
         "p99_ms_before": p99(&before),
         "p99_ms_first_second": p99(&first),
         "p99_ms_later": p99(&later),
     })
+}
+
+fn wrong(calls: &[&Call]) -> usize {
+    calls.iter().filter(|call| call.outcome == Outcome::Wrong).count()
+}
+
+fn refused(calls: &[&Call]) -> usize {
+    calls.iter().filter(|call| matches!(call.outcome, Outcome::Refused(_))).count()
 }

@@ -1,5 +1,6 @@
 //! Calls that are due at random moments, a given number a second on average.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +11,11 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use tonic::Status;
 use tonic::transport::Channel;
 use volar_proto::v1::identification_service_client::IdentificationServiceClient;
 use volar_proto::v1::{Decision, IdentifyRequest};
+use volar_service::fault::Fault;
 use volar_tests::client::{Clients, fresh_id, identify};
 use volar_tests::palms::{Palms, Person};
 
@@ -44,20 +47,22 @@ pub(crate) struct Call {
     pub(crate) outcome: Outcome,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(crate) enum Outcome {
     Right,
     Wrong,
-    /// No decision: the gate asks again.
-    Refused,
+    /// No decision, and why: the gate asks again.
+    Refused(String),
 }
 
 /// What one load gave.
 pub(crate) struct Step {
     pub(crate) rate: f64,
     pub(crate) calls: usize,
-    /// Calls refused, and people not admitted.
-    pub(crate) errors: usize,
+    /// People who are enrolled and were not admitted.
+    pub(crate) wrong: usize,
+    /// Calls without a decision, by why.
+    pub(crate) refused: BTreeMap<String, usize>,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
     pub(crate) longest: Duration,
@@ -114,7 +119,7 @@ impl Load {
                 let outcome = match client.identify(request).await {
                     Ok(answer) if answer.get_ref().decision() == right => Outcome::Right,
                     Ok(_) => Outcome::Wrong,
-                    Err(_) => Outcome::Refused,
+                    Err(status) => Outcome::Refused(reason(&status)),
                 };
                 // Nobody hangs up before the last answer.
                 let _ = sender.send(Call { due, took: (start + due).elapsed(), outcome });
@@ -129,6 +134,11 @@ impl Load {
     }
 }
 
+/// The reason that a server gives, else the status.
+fn reason(status: &Status) -> String {
+    Fault::reason_of(status).unwrap_or_else(|| status.code().to_string())
+}
+
 /// The time that a share of the calls took at most.
 pub(crate) fn quantile<'a>(calls: impl IntoIterator<Item = &'a Call>, share: f64) -> Duration {
     let mut times: Vec<Duration> = calls.into_iter().map(|call| call.took).collect();
@@ -139,9 +149,20 @@ pub(crate) fn quantile<'a>(calls: impl IntoIterator<Item = &'a Call>, share: f64
 
 impl Step {
     pub(crate) fn of(rate: f64, calls: &[Call]) -> Self {
-        let errors = calls.iter().filter(|call| call.outcome != Outcome::Right).count();
+        let mut refused = BTreeMap::new();
+        for call in calls {
+            if let Outcome::Refused(why) = &call.outcome {
+                *refused.entry(why.clone()).or_default() += 1;
+            }
+        }
+        let wrong = calls.iter().filter(|call| call.outcome == Outcome::Wrong).count();
         let at = |share| quantile(calls, share);
-        Self { rate, calls: calls.len(), errors, p50: at(0.5), p99: at(0.99), longest: at(1.0) }
+        Self { rate, calls: calls.len(), wrong, refused, p50: at(0.5), p99: at(0.99), longest: at(1.0) }
+    }
+
+    /// Calls that were not answered rightly.
+    pub(crate) fn errors(&self) -> usize {
+        self.wrong + self.refused.values().sum::<usize>()
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -149,7 +170,9 @@ impl Step {
         json!({
             "offered_per_second": self.rate,
             "calls": self.calls,
-            "errors": self.errors,
+            "wrong": self.wrong,
+            "refused": self.refused.values().sum::<usize>(),
+            "refused_because": self.refused,
             "p50_ms": milliseconds(self.p50),
             "p99_ms": milliseconds(self.p99),
             "longest_ms": milliseconds(self.longest),
@@ -159,10 +182,10 @@ impl Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rate, calls, errors, p50, p99, longest } = self;
+        let Self { rate, calls, wrong, refused, p50, p99, longest } = self;
         write!(
             formatter,
-            "{rate:.0} a second: {calls} calls, {errors} errors, p50 {p50:.1?}, p99 {p99:.1?}, longest {longest:.1?}"
+            "{rate:.0} a second: {calls} calls, {wrong} wrong, refused {refused:?}, p50 {p50:.1?}, p99 {p99:.1?}, longest {longest:.1?}"
         )
     }
 }

@@ -132,7 +132,7 @@ async fn sweep(load: &Load) -> Vec<Step> {
 }
 
 fn is_held(step: &Step) -> bool {
-    step.errors == 0 && step.p99 <= P99_MAX
+    step.errors() == 0 && step.p99 <= P99_MAX
 }
 
 /// The highest load of a sweep that is held for longer too, or the next lower one that is; 0 if none is.
@@ -165,7 +165,7 @@ async fn soaked(load: &Load, rate: f64, time: Duration, matcher: u32) -> Value {
         "seconds": time.as_secs(),
         "load": step.to_json(),
         "filling_seconds": filling.as_secs(),
-        "errors": filled.errors + step.errors,
+        "errors": filled.errors() + step.errors(),
         "memory_bytes": memory,
         "memory_interval_seconds": MEMORY_INTERVAL.as_secs(),
     })
@@ -187,7 +187,8 @@ fn print(steps: &[Step]) {
     table.load_style(UTF8_FULL_CONDENSED).set_header([
         "offered /s",
         "calls",
-        "errors",
+        "wrong",
+        "refused",
         "p50 ms",
         "p99 ms",
         "longest ms",
@@ -199,7 +200,8 @@ fn print(steps: &[Step]) {
         table.add_row([
             format!("{:.0}", step.rate),
             step.calls.to_string(),
-            step.errors.to_string(),
+            step.wrong.to_string(),
+            (step.errors() - step.wrong).to_string(),
             milliseconds(step.p50),
             milliseconds(step.p99),
             milliseconds(step.longest),

@@ -54,7 +54,8 @@ type Columns = &'static [(&'static str, &'static str)];
 const STEPS: Columns = &[
     ("offered /s", "offered_per_second"),
     ("calls", "calls"),
-    ("errors", "errors"),
+    ("wrong", "wrong"),
+    ("refused", "refused"),
     ("p50 ms", "p50_ms"),
     ("p99 ms", "p99_ms"),
     ("longest ms", "longest_ms"),
@@ -97,7 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let memory = soak["memory_bytes"].as_array().into_iter().flatten().filter_map(Value::as_f64);
             let memory: Vec<String> = memory.map(|bytes| format!("{:.0}", bytes / 1_048_576.0)).collect();
             text += &format!(
-                "\nSoak of {} + {} s at 80 % of it: {} errors. The matcher's memory in MiB, every {} s from the first {} s on and at \
+                "\nSoak of {} + {} s at 80 % of it: {} calls wrong or refused. The matcher's memory in MiB, every {} s from the first {} s on and at \
                  the end: {}.\n\n{}\n",
                 soak["filling_seconds"],
                 soak["seconds"],
