@@ -98,8 +98,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let memory = soak["memory_bytes"].as_array().into_iter().flatten().filter_map(Value::as_f64);
             let memory: Vec<String> = memory.map(|bytes| format!("{:.0}", bytes / 1_048_576.0)).collect();
             text += &format!(
-                "\nSoak of {} + {} s at 80 % of it: {} calls wrong or refused. The matcher's memory in MiB, every {} s from the first {} s on and at \
-                 the end: {}.\n\n{}\n",
+                "\nSoak of {} + {} s at 80 % of it: {} calls wrong or refused. The matcher's memory in MiB, every {} s from \
+                 the first {} s on and at the end: {}.\n\n{}\n",
                 soak["filling_seconds"],
                 soak["seconds"],
                 soak["errors"],
