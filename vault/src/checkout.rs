@@ -8,7 +8,7 @@ use volar_core::id::TicketId;
 use volar_core::ticket::{Purpose, Ticket, TicketError, TicketKey};
 use volar_service::identity::Peer;
 
-use crate::audit::About;
+use crate::audit::{About, REFUSED};
 use crate::error::VaultError;
 use crate::format::v1::{self, Answer, Payment, State};
 use crate::parameters::CLOCK_DIFFERENCE_MAX;
@@ -35,6 +35,12 @@ impl Vault {
     pub fn claim(&self, peer: &Peer, call: &Call, sealed: &[u8]) -> Result<Claimed, VaultError> {
         let tenant = self.tenant(&peer.tenant)?;
         let outcome = self.claim_once(tenant, peer, call, sealed);
+        if let Some(why) = outcome.as_ref().err().and_then(refusal) {
+            self.store.write(|transaction| {
+                let said = (REFUSED, why);
+                self.note_outcome(tenant, transaction, &peer.into(), Action::Claim, About::Nobody, said).map(drop)
+            })?;
+        }
         let label = if outcome.is_ok() { "claimed" } else { "refused" };
         metrics::counter!("volar_vault_claims_total", "tenant" => tenant.id.to_string(), "outcome" => label)
             .increment(1);
@@ -150,6 +156,22 @@ impl Vault {
     fn reopen_ticket(&self, tenant: &Tenant, sealed: &[u8]) -> Result<Ticket, VaultError> {
         let beginning = Timestamp::from_unix_milliseconds(0);
         Ok(Ticket::open(sealed, beginning, |epoch| Some(tenant.keys.ticket_key(epoch)))?)
+    }
+}
+
+/// Why a ticket was not taken; `None` if it is not the ticket's fault.
+fn refusal(error: &VaultError) -> Option<&'static str> {
+    match error {
+        VaultError::Ticket(TicketError::Malformed) => Some("not a ticket"),
+        VaultError::Ticket(TicketError::Forged | TicketError::KeyUnknown { .. }) => Some("forged"),
+        VaultError::Ticket(TicketError::Expired) => Some("expired"),
+        VaultError::TicketAlreadyClaimed => Some("claimed already"),
+        VaultError::TicketBeforeRestore => Some("made before a restore"),
+        VaultError::PurposeMismatch { .. } => Some("made for another purpose"),
+        VaultError::SubjectErased | VaultError::SubjectUnknown => Some("of nobody who is enrolled"),
+        VaultError::EnrollmentNotActive => Some("of somebody who is not active"),
+        VaultError::NoPaymentReference => Some("of somebody without a payment reference"),
+        _ => None,
     }
 }
 

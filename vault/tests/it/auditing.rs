@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tonic::Request;
@@ -81,7 +82,7 @@ async fn everything_that_happens_is_one_leaf() {
 }
 
 #[test]
-fn what_is_refused_or_repeated_leaves_nothing() {
+fn what_is_repeated_leaves_nothing() {
     let world = World::new();
     let vault = world.open();
     let subject = world.member(&vault);
@@ -90,11 +91,46 @@ fn what_is_refused_or_repeated_leaves_nothing() {
     vault.claim(&checkout(), &call, &ticket).expect("claimed");
     let before = size(&vault);
     vault.claim(&checkout(), &call, &ticket).expect("the same answer");
-    vault.claim(&checkout(), &world.call(0), &ticket).expect_err("claimed already");
     let mut request = world.request(true);
     request.consent = None;
     vault.enroll(&kiosk(), &world.call(0), &request).expect_err("no consent");
     assert_eq!(size(&vault), before);
+}
+
+#[test]
+fn a_refused_claim_is_a_leaf_that_says_why() {
+    let world = World::new();
+    let vault = world.open();
+    let subject = world.member(&vault);
+    let ticket = world.sealed(&vault, subject, Purpose::Admission);
+    let claim = |ticket: &[u8]| vault.claim(&checkout(), &world.call(0), ticket);
+    claim(&ticket).expect("claimed");
+    let begun = size(&vault) as usize;
+    claim(&ticket).expect_err("claimed already");
+    claim(b"no ticket").expect_err("not a ticket");
+    let mut forged = ticket.clone();
+    *forged.last_mut().expect("not empty") ^= 1;
+    claim(&forged).expect_err("forged");
+    claim(&world.sealed(&vault, subject, Purpose::Withdrawal)).expect_err("made to leave with");
+    claim(&world.sealed(&vault, SubjectId::from_bytes([9; 16]), Purpose::Admission)).expect_err("nobody's");
+    world.clock.advance(Duration::from_secs(100_000));
+    claim(&ticket).expect_err("expired");
+
+    let leaves = leaves(&vault);
+    let told: Vec<_> = leaves[begun..].iter().map(|leaf| (leaf.outcome.as_str(), leaf.detail.as_str())).collect();
+    let why = [
+        "claimed already",
+        "not a ticket",
+        "forged",
+        "made for another purpose",
+        "of nobody who is enrolled",
+        "expired",
+    ];
+    assert_eq!(told, why.map(|why| ("refused", why)));
+    for leaf in &leaves[begun..] {
+        assert_eq!((leaf.action, leaf.actor.as_str()), (Action::Claim, "checkout/north/checkout-1"));
+        assert_eq!(leaf.subject, None, "whose ticket it was is not told");
+    }
 }
 
 #[test]

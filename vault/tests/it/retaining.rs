@@ -88,13 +88,13 @@ fn people_go_on_their_day_and_not_before() {
         let run = vault.run_retention(&operator(), false).expect("run");
         assert_eq!((run.examined, run.removals.len(), run.removals[0].subject), (1, 1, subject));
         assert_eq!(due(&vault), 0, "gone");
-        let claim = vault.claim(&checkout(), &world.call(0), &world.sealed(&vault, subject, Purpose::Admission));
-        assert!(matches!(claim, Err(VaultError::SubjectErased)));
         let texts = vault.audit_leaves(&operator(), 0, 100).expect("readable");
         let leaves: Vec<Leaf> = texts.iter().map(|text| Leaf::parse(text).expect("a leaf")).collect();
         let erasure = leaves.iter().find(|leaf| leaf.action == Action::Erasure).expect("audited");
         assert!(erasure.detail.ends_with(&format!("retention {rule}")), "{}", erasure.detail);
         assert_eq!(leaves.last().map(|leaf| leaf.detail.as_str()), Some("schedule applied: 1 examined, 1 erased"));
+        let claim = vault.claim(&checkout(), &world.call(0), &world.sealed(&vault, subject, Purpose::Admission));
+        assert!(matches!(claim, Err(VaultError::SubjectErased)));
     }
 }
 
