@@ -21,7 +21,7 @@ use crate::format::audit::ErasureProof;
 use crate::format::v1::{Answer, Change, State, Told};
 use crate::format::v2::{self, Membership};
 use crate::keys::Slot;
-use crate::parameters::ERASURES_AT_ONCE;
+use crate::parameters::{ERASURES_AT_ONCE, SCAN_ROWS};
 use crate::rows::{self, Method};
 use crate::store::{Table, Transaction};
 use crate::vault::{Call, Tenant, Vault, blocking, probes_name};
@@ -327,24 +327,33 @@ impl Vault {
 
     /// Erases enrollments whose time to be finished is over; returns how many.
     pub fn sweep(&self) -> Result<usize, VaultError> {
-        let now = self.clock.now();
-        let mut abandoned = Vec::new();
-        for (key, _) in self.store.scan(Table::Deadlines, &[], &[], crate::parameters::SCAN_ROWS)? {
-            match rows::split_deadline(&key) {
-                Some((deadline, tenant, subject)) if deadline <= now => abandoned.push((tenant, subject)),
-                _ => break,
+        let (now, mut swept, mut from) = (self.clock.now(), 0, Vec::new());
+        loop {
+            let rows = self.store.scan(Table::Deadlines, &[], &from, SCAN_ROWS)?;
+            for (key, _) in &rows {
+                let (tenant, subject) = match rows::split_deadline(key) {
+                    Some((deadline, tenant, subject)) if deadline <= now => (tenant, subject),
+                    _ => return Ok(swept),
+                };
+                // Of a tenant that is not configured now, nobody is erased, and nobody else is kept for it.
+                let Some(tenant) = self.tenants.get(&tenant) else { continue };
+                self.erase_abandoned(tenant, subject)?;
+                swept += 1;
+            }
+            match rows.last() {
+                // The least key above the last one.
+                Some((key, _)) => from = [key.as_slice(), &[0]].concat(),
+                None => return Ok(swept),
             }
         }
-        let mut swept = 0;
-        for (tenant, subject) in abandoned {
-            let Some(tenant) = self.tenants.get(&tenant) else { continue };
-            let why = Why::own("abandoned before it was finished");
-            self.store.write(|transaction| self.mark_erased(tenant, transaction, subject, &why))?;
-            self.finish_erasure(tenant, subject)?;
-            metrics::counter!("volar_vault_abandoned_total", "tenant" => tenant.id.to_string()).increment(1);
-            swept += 1;
-        }
-        Ok(swept)
+    }
+
+    fn erase_abandoned(&self, tenant: &Tenant, subject: SubjectId) -> Result<(), VaultError> {
+        let why = Why::own("abandoned before it was finished");
+        self.store.write(|transaction| self.mark_erased(tenant, transaction, subject, &why))?;
+        self.finish_erasure(tenant, subject)?;
+        metrics::counter!("volar_vault_abandoned_total", "tenant" => tenant.id.to_string()).increment(1);
+        Ok(())
     }
 
     fn tombstone(&self, tenant: &Tenant, subject: SubjectId) -> Result<v2::Tombstone, VaultError> {

@@ -7,6 +7,7 @@ use volar_core::ticket::Purpose;
 use volar_vault::erasure::Erase;
 use volar_vault::error::VaultError;
 use volar_vault::format::v1::State;
+use volar_vault::parameters::SCAN_ROWS;
 
 use volar_vault::feed::Wanted;
 
@@ -118,6 +119,27 @@ fn enrollments_that_nobody_finishes_are_erased_in_time() {
     assert_eq!(vault.standing(&kiosk(), without).expect("known").state, Some(State::Pending));
     let active = vault.subjects(&operator(), &members(), Some(State::Active), 0, "").expect("readable").subjects;
     assert_eq!(active.iter().map(|(subject, _)| *subject).collect::<Vec<_>>(), [finished]);
+}
+
+#[test]
+fn people_of_a_tenant_that_is_not_configured_keep_nobody_else_from_being_swept() {
+    let mut world = World::new();
+    let vault = world.open();
+    let elsewhere = "spiffe://volar/bolt/north/kiosk/kiosk-1".parse().expect("a peer");
+    for _ in 0..=SCAN_ROWS {
+        vault.enroll(&elsewhere, &world.call(0), &world.request(true)).expect("enrolled");
+    }
+    world.clock.advance(Duration::from_millis(1));
+    world.enroll(&vault);
+    drop(vault);
+    let bolt = world.settings.tenants.remove(1);
+    let vault = world.open();
+    world.clock.advance(world.settings.payment_deadline);
+    assert_eq!(vault.sweep().expect("swept"), 1);
+    drop(vault);
+    world.settings.tenants.push(bolt);
+    let vault = world.open();
+    assert_eq!(vault.sweep().expect("swept"), SCAN_ROWS + 1, "their time is over when the tenant is back");
 }
 
 #[tokio::test]
