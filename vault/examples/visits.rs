@@ -1,7 +1,7 @@
 //! People come and go, and each call is told before it is made and after it was answered or refused, a line each. What
 //! is refused does not stop it. The disk tests run it over a disk that fails.
 //!
-//! `visits FOLDER PEOPLE`: a vault of `FOLDER`, as the load example's.
+//! `visits FOLDER PEOPLE`: a vault of `FOLDER`, as the load example's, and a copy that follows its key table.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,6 +13,7 @@ use volar_core::shard::Shard;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
 use volar_service::system::{SystemClock, SystemRandomness};
+use volar_vault::backup::BackupConfig;
 use volar_vault::config::{Config, DEFAULTS};
 use volar_vault::erasure::Erase;
 use volar_vault::error::VaultError;
@@ -35,6 +36,8 @@ async fn main() -> Result<(), Failure> {
     config.keys.file = Some(folder.join("vault.key"));
     config.store.folder = folder.join("store");
     config.store.key_table = folder.join("keys");
+    let (backups, copy) = (folder.join("backups"), folder.join("copy-of-keys"));
+    config.backup = Some(BackupConfig { folder: backups, keys: copy, every_hours: 0, keep: 14 });
     server::init(&config, false)?;
     let vault = Arc::new(server::open(&config, config.settings()?)?);
     let mut first = None;

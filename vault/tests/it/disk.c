@@ -6,6 +6,8 @@
 //   sync  synchronizations fail, writes do not: EIO
 //   torn  the first write is half done, and the process dies, as in a power cut
 //
+// If DISK_WHILE names a file, they fail while it is there, and not otherwise.
+//
 // Half of a write ends where a sector of 512 bytes does: disks write those whole or not at all.
 //
 // At the end the count is written to DISK_COUNT.
@@ -47,7 +49,8 @@ static int fate(int fd, enum kind kind) {
     int kept = errno;
     if (!ours(fd)) { errno = kept; return 0; }
     long call = atomic_fetch_add(&calls, 1) + 1, from = number("DISK_FROM", 0);
-    const char *how = getenv("DISK_HOW");
+    const char *how = getenv("DISK_HOW"), *during = getenv("DISK_WHILE");
+    if (during && access(during, F_OK)) how = NULL;
     errno = kept;
     if (!how || from == 0 || call < from || call >= from + number("DISK_LENGTH", 1000000000)) return 0;
     if (!strcmp(how, "full") && kind == WRITE) { errno = ENOSPC; return call == from ? 1 : 2; }
@@ -103,6 +106,14 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
     REAL(writev);
     return fate(fd, WRITE) ? -1 : real(fd, parts, count);
 }
+
+static ssize_t parts_at(const char *name, int fd, const struct iovec *parts, int count, off64_t place) {
+    ssize_t (*real)(int, const struct iovec *, int, off64_t) = dlsym(RTLD_NEXT, name);
+    return fate(fd, WRITE) ? -1 : real(fd, parts, count, place);
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t place) { return parts_at("pwritev", fd, parts, count, place); }
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t place) { return parts_at("pwritev64", fd, parts, count, place); }
 
 int fsync(int fd) {
     REAL(fsync);

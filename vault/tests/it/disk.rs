@@ -16,6 +16,7 @@ use volar_vault::error::VaultError;
 use volar_vault::feed::News;
 use volar_vault::vault::{Call, Vault};
 
+use crate::backing_up;
 use crate::kill::example;
 use crate::world::{World, checkout, kiosk, matcher, members, operator};
 
@@ -55,13 +56,27 @@ fn a_torn_write_loses_nothing() {
     over_a_run("torn", 1);
 }
 
+/// The file that follows the key table lies on a disk of its own.
+#[test]
+fn a_copy_of_the_keys_that_cannot_be_written_stops_what_would_not_reach_it() {
+    let calls = calls_of_a_run("copy-of-keys");
+    for (how, length) in [("full", u64::MAX), ("io", u64::MAX), ("io", 1), ("sync", 1)] {
+        over(calls, "copy-of-keys", how, length);
+    }
+}
+
 fn over_a_run(how: &str, length: u64) {
-    let calls = calls_of_a_run();
+    static CALLS: OnceLock<u64> = OnceLock::new();
+    over(*CALLS.get_or_init(|| calls_of_a_run("")), "", how, length);
+}
+
+/// Faults from some of the `calls` on that a run makes of files whose names begin with `under`, in the world's folder.
+fn over(calls: u64, under: &str, how: &str, length: u64) {
     let (mut refused, mut reads) = (0, 0);
     for moment in 0..MOMENTS {
         let from = 1 + calls * moment / MOMENTS;
         let world = World::new();
-        let child = visits(&world, Some((how, from, length)));
+        let child = visits(&world, under, Some((how, from, length)));
         let said = String::from_utf8(child.stdout).expect("text");
         let errors = String::from_utf8_lossy(&child.stderr);
         assert!(!errors.contains("panicked at") || errors.contains("/sled-"), "{how} from {from}: {errors}");
@@ -111,6 +126,10 @@ fn sound(world: &World, said: &str, context: &str) {
     whole(world, &vault, context);
     repeated(world, &vault, said, context);
     whole(world, &vault, context);
+    drop(vault);
+    drop(backing_up::open(world));
+    let copy = std::fs::read(world.path("copy-of-keys")).expect("readable");
+    assert!(copy == std::fs::read(world.path("keys")).expect("readable"), "{context}: the copy does not follow");
 }
 
 /// Who was refused asks again with the same id: one enrollment comes of it, whether it was stored before or not.
@@ -146,33 +165,26 @@ fn whole(world: &World, vault: &Vault, context: &str) {
     assert_eq!(blobs as u64, head.pending, "{context}: probes without a person");
 }
 
-/// Calls of the disk that a run without faults makes.
-fn calls_of_a_run() -> u64 {
-    static CALLS: OnceLock<u64> = OnceLock::new();
-    *CALLS.get_or_init(|| {
-        let world = World::new();
-        let child = visits(&world, None);
-        let said = String::from_utf8(child.stdout).expect("text");
-        assert!(
-            child.status.success() && !said.contains("refused"),
-            "{said}{}",
-            String::from_utf8_lossy(&child.stderr)
-        );
-        sound(&world, &said, "without a fault");
-        let count = std::fs::read_to_string(world.path("count")).expect("counted");
-        let count: u64 = count.trim().parse().expect("a number");
-        assert!(count > 60, "only {count} calls of the disk: the faults do not lie below the vault");
-        count
-    })
+/// Calls that a run without faults makes of the disk, of files whose names begin with `under`.
+fn calls_of_a_run(under: &str) -> u64 {
+    let world = World::new();
+    let child = visits(&world, under, None);
+    let said = String::from_utf8(child.stdout).expect("text");
+    assert!(child.status.success() && !said.contains("refused"), "{said}{}", String::from_utf8_lossy(&child.stderr));
+    sound(&world, &said, "without a fault");
+    let count = std::fs::read_to_string(world.path("count")).expect("counted");
+    let count: u64 = count.trim().parse().expect("a number");
+    assert!(count >= MOMENTS, "only {count} calls of the disk: the faults do not lie below the vault");
+    count
 }
 
-fn visits(world: &World, fault: Option<(&str, u64, u64)>) -> Output {
+fn visits(world: &World, under: &str, fault: Option<(&str, u64, u64)>) -> Output {
     let folder = world.folder.path();
     // Whoever waits for a disk that failed is told so: no run goes on for ever.
     let mut command = Command::new("timeout");
     let faulty = format!("LD_PRELOAD={}", library().display());
     command.args(["120", "env", &faulty]).arg(example("visits")).arg(folder).arg(PEOPLE);
-    command.env("DISK_UNDER", folder).env("DISK_COUNT", folder.join("count"));
+    command.env("DISK_UNDER", folder.join(under)).env("DISK_COUNT", folder.join("count"));
     if let Some((how, from, length)) = fault {
         let length = length.min(1_000_000_000);
         command.env("DISK_HOW", how).env("DISK_FROM", from.to_string()).env("DISK_LENGTH", length.to_string());
@@ -188,7 +200,7 @@ fn visits(world: &World, fault: Option<(&str, u64, u64)>) -> Output {
 }
 
 /// The faulty disk, compiled once a run of the tests.
-fn library() -> &'static Path {
+pub(crate) fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let library = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("disk-{}.so", std::process::id()));

@@ -8,13 +8,10 @@ mod returning;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use volar_vault::backup::BackupConfig;
 use volar_vault::backup::restore::{Restore, RestoreError, Restored, restore};
-use volar_vault::error::VaultError;
 use volar_vault::keys::KeyFile;
-use volar_vault::store::StoreError;
 use volar_vault::vault::{Parts, Vault};
 
 use crate::world::{Engine, WorldOver};
@@ -26,16 +23,8 @@ pub(super) fn config<E: Engine>(world: &WorldOver<E>) -> BackupConfig {
 
 /// The world's vault, with backups.
 pub(super) fn open<E: Engine>(world: &WorldOver<E>) -> Arc<Vault> {
-    for _ in 0..100 {
-        match world.try_open() {
-            Err(VaultError::Store(StoreError::InUse { .. })) => std::thread::sleep(Duration::from_millis(20)),
-            opened => {
-                let vault = opened.expect("a vault that opens");
-                return Arc::new(vault.with_backups(config(world)).expect("backups"));
-            }
-        }
-    }
-    panic!("the store stays in use");
+    let vault = Arc::into_inner(world.open()).expect("nobody else has it yet");
+    Arc::new(vault.with_backups(config(world)).expect("backups"))
 }
 
 /// The machine with store and key table is gone.

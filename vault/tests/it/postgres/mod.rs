@@ -1,6 +1,7 @@
 //! The vault over PostgreSQL, on a real server.
 
 mod conformance;
+mod full;
 mod kill;
 mod moving;
 mod opening;

@@ -3,6 +3,7 @@
 //! A guardian process holds a pipe from this one: however this process ends, the pipe closes, and the guardian stops
 //! the server and removes its folder.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -18,6 +19,7 @@ pub(crate) struct Server {
     folder: PathBuf,
     programs: PathBuf,
     databases: AtomicU64,
+    environment: Vec<(&'static str, OsString)>,
     _guardian: Child,
 }
 
@@ -30,6 +32,11 @@ pub(crate) fn shared() -> &'static Server {
 impl Server {
     /// Makes and starts a server with further settings, `name = value` each.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::start_with(settings, Vec::new())
+    }
+
+    /// The same, with more in the server's environment.
+    pub(crate) fn start_with(settings: &[&str], environment: Vec<(&'static str, OsString)>) -> Self {
         let programs = programs();
         let folder = tempfile::Builder::new().prefix("volar-pg-").tempdir().expect("a temporary folder").keep();
         let owner = owner();
@@ -37,7 +44,7 @@ impl Server {
             std::os::unix::fs::chown(&folder, Some(uid), Some(gid)).expect("root may");
         }
         let guardian = guard(&folder, &programs);
-        let server = Self { folder, programs, databases: AtomicU64::new(0), _guardian: guardian };
+        let server = Self { folder, programs, databases: AtomicU64::new(0), environment, _guardian: guardian };
         let data = server.data();
         let data = data.to_str().expect("plain path");
         server.program("initdb", &["-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C"]);
@@ -56,6 +63,13 @@ impl Server {
         let (data, log) = (self.data(), self.folder.join("log"));
         let (data, log) = (data.to_str().expect("plain path"), log.to_str().expect("plain path"));
         self.program("pg_ctl", &["-D", data, "-l", log, "-w", "-t", "60", "start"]);
+    }
+
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_running(&self) -> bool {
+        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).ok();
+        let pid = pid.and_then(|pid| pid.lines().next()?.trim().parse().ok());
+        pid.is_some_and(|pid| !is_dead(pid))
     }
 
     /// Stops the server as `pg_ctl stop -m MODE` does: "fast" in order, "immediate" as if it crashed.
@@ -124,6 +138,9 @@ impl Server {
             (None, None)
         };
         command.args(arguments).current_dir("/").stdin(Stdio::null());
+        if name == "pg_ctl" {
+            command.envs(self.environment.iter().cloned());
+        }
         let output = match out {
             Some((out, errors)) => {
                 let status = command.stdout(out).stderr(errors).status().expect("PostgreSQL's programs run");
