@@ -101,10 +101,15 @@ impl Clients {
 
     /// Palms protected for the system's gallery.
     pub async fn palms(&self) -> Palms {
-        let request = GetProtectionRequest { gallery: GALLERY.to_owned() };
+        self.palms_in(GALLERY).await
+    }
+
+    /// Palms protected for one of its galleries.
+    pub async fn palms_in(&self, gallery: &'static str) -> Palms {
+        let request = GetProtectionRequest { gallery: gallery.to_owned() };
         let mut client = ProtectionServiceClient::new(self.vault(Role::Kiosk));
         let protection = client.get_protection(request).await.expect("the kiosk may protect").into_inner();
-        Palms::new(&protection)
+        Palms::new(gallery, &protection)
     }
 
     /// Waits until every subject is out of PENDING and in the matcher's memory: `person` is admitted.
@@ -136,13 +141,18 @@ impl Clients {
         self.checkout().claim(request).await.map(tonic::Response::into_inner)
     }
 
-    /// Everybody who is not erased.
+    /// Everybody of the system's gallery who is not erased.
     pub async fn subjects(&self) -> Vec<Subject> {
+        self.subjects_in(GALLERY).await
+    }
+
+    /// Everybody of one of its galleries who is not erased.
+    pub async fn subjects_in(&self, gallery: &str) -> Vec<Subject> {
         let mut admin = self.admin();
         let mut subjects = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request = ListSubjectsRequest { gallery: GALLERY.to_owned(), state: 0, page_size: 1_000, page_token };
+            let request = ListSubjectsRequest { gallery: gallery.to_owned(), state: 0, page_size: 1_000, page_token };
             let page = admin.list_subjects(request).await.expect("the operator may list").into_inner();
             subjects.extend(page.subjects);
             page_token = page.next_page_token;
@@ -155,31 +165,43 @@ impl Clients {
 
 /// A complete request to enrol a person.
 pub fn enroll(palms: &Palms, person: &Person, payment_follows: bool) -> EnrollRequest {
+    EnrollRequest { payment_follows, ..enroll_in(&[palms], person) }
+}
+
+/// A complete request to enrol a person into several galleries.
+pub fn enroll_in(galleries: &[&Palms], person: &Person) -> EnrollRequest {
+    let membership = |palms: &&Palms| Membership {
+        gallery: palms.gallery.to_owned(),
+        generation: palms.generation,
+        model: palms.model.clone(),
+        palms: palms.enrolled(person),
+    };
     EnrollRequest {
         idempotency_id: fresh_id(),
         consent: Some(consent()),
-        payment_follows,
-        memberships: vec![Membership {
-            gallery: GALLERY.to_owned(),
-            generation: palms.generation,
-            model: palms.model.clone(),
-            palms: palms.enrolled(person),
-        }],
+        payment_follows: false,
+        memberships: galleries.iter().map(membership).collect(),
     }
 }
 
 /// A complete request to identify a person's left palm.
 pub fn identify(palms: &Palms, person: &Person, lane: &str) -> IdentifyRequest {
+    identify_in(&[palms], person, lane)
+}
+
+/// A complete request to identify a person's left palm in several galleries.
+pub fn identify_in(galleries: &[&Palms], person: &Person, lane: &str) -> IdentifyRequest {
+    let probe = |palms: &&Palms| GalleryProbe {
+        gallery: palms.gallery.to_owned(),
+        generation: palms.generation,
+        model: palms.model.clone(),
+        probe: Some(palms.probe(person)),
+    };
     IdentifyRequest {
         idempotency_id: fresh_id(),
         lane: lane.to_owned(),
         purpose: Purpose::Admission as i32,
-        probes: vec![GalleryProbe {
-            gallery: GALLERY.to_owned(),
-            generation: palms.generation,
-            model: palms.model.clone(),
-            probe: Some(palms.probe(person)),
-        }],
+        probes: galleries.iter().map(probe).collect(),
     }
 }
 

@@ -18,6 +18,8 @@ use crate::system::System;
 pub struct Cluster {
     folder: PathBuf,
     addresses: Addresses,
+    /// As a configuration lists them.
+    galleries: String,
     /// The router first, for callers stop before those they call.
     members: Vec<Member>,
 }
@@ -35,8 +37,20 @@ impl Cluster {
     /// # Panics
     /// If a process does not start.
     pub fn start(system: &System, shards: usize, replicas: usize) -> Self {
-        let mut cluster =
-            Self { folder: system.folder().to_owned(), addresses: system.deployment.addresses(), members: Vec::new() };
+        Self::start_in(system, &[GALLERY], shards, replicas)
+    }
+
+    /// The same, for these galleries in place of the usual one.
+    ///
+    /// # Panics
+    /// If a process does not start.
+    pub fn start_in(system: &System, galleries: &[&str], shards: usize, replicas: usize) -> Self {
+        let mut cluster = Self {
+            folder: system.folder().to_owned(),
+            addresses: system.deployment.addresses(),
+            galleries: format!("{galleries:?}"),
+            members: Vec::new(),
+        };
         let mut list = Vec::new();
         for shard in 0..shards {
             let mut addresses = Vec::new();
@@ -73,17 +87,34 @@ impl Cluster {
     /// # Panics
     /// If it had ended by itself, or does not come back.
     pub fn kill(&mut self, number: usize) -> String {
-        let Member { device, process, address } = &mut self.members[number];
+        self.take_away(number);
+        self.bring_back(number);
+        self.members[number].device.clone()
+    }
+
+    /// Kills process `number` with SIGKILL.
+    ///
+    /// # Panics
+    /// If it had ended by itself.
+    pub fn take_away(&mut self, number: usize) {
+        let process = &mut self.members[number].process;
         process.check().expect("nothing ends by itself");
         process.kill();
+    }
+
+    /// Starts process `number` at the address that it had.
+    ///
+    /// # Panics
+    /// If it does not come back.
+    pub fn bring_back(&mut self, number: usize) {
+        let Member { device, process, address } = &mut self.members[number];
         *process = start(&self.folder, device, *address).0;
-        device.clone()
     }
 
     fn add(&mut self, device: &str, lines: &str) -> SocketAddr {
         certify(&self.folder.join("certificates"), device);
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut text = format!("vault = \"https://{}\"\ngalleries = [\"{GALLERY}\"]\n", self.addresses.vault);
+        let mut text = format!("vault = \"https://{}\"\ngalleries = {}\n", self.addresses.vault, self.galleries);
         let (top, table) = if lines.starts_with('[') { ("", lines) } else { (lines, "") };
         let _ = write!(
             text,

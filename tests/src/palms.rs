@@ -11,6 +11,8 @@ use volar_proto::v1::{EnrolledPalm, GetProtectionResponse, PalmPosition, Probe, 
 
 /// Protects templates for one gallery.
 pub struct Palms {
+    /// Its name.
+    pub gallery: &'static str,
     protection: GalleryProtection,
     /// As the vault gave it.
     pub generation: u32,
@@ -49,10 +51,11 @@ pub fn template(random: &mut impl Rng, position: Position) -> Template {
 }
 
 impl Palms {
-    /// With the key that the vault gave.
-    pub fn new(protection: &GetProtectionResponse) -> Self {
+    /// With the key of `gallery` that the vault gave.
+    pub fn new(gallery: &'static str, protection: &GetProtectionResponse) -> Self {
         let key = Key::from_slice(&protection.key).expect("a key of 32 bytes");
         Self {
+            gallery,
             protection: GalleryProtection::new(&key),
             generation: protection.generation,
             model: protection.model.clone(),

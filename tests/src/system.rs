@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use xtask::configuration::{Ports, Sensors, Settings};
+use xtask::configuration::{GALLERY, Ports, Sensors, Settings};
 use xtask::deployment::Deployment;
 
 use crate::client::Clients;
@@ -22,7 +22,12 @@ pub struct System {
 impl System {
     /// Vault only.
     pub fn vault() -> Self {
-        let mut system = Self::prepared(Vec::new());
+        Self::vault_in(&[GALLERY])
+    }
+
+    /// Vault only, with these galleries in place of the usual one.
+    pub fn vault_in(galleries: &'static [&'static str]) -> Self {
+        let mut system = Self::with(in_galleries(galleries));
         system.deployment.start_vault().expect("the vault starts");
         system
     }
