@@ -18,6 +18,7 @@ mod kiosk_page;
 mod scan;
 mod second_factor;
 mod sensor;
+mod standby;
 mod templates;
 mod tickets;
 mod tidy;

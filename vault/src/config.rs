@@ -94,6 +94,9 @@ pub struct StoreConfig {
     pub postgres: Option<PostgresConfig>,
     /// The key table.
     pub key_table: PathBuf,
+    /// Whether to wait, rather than end, while another process has the store open.
+    #[serde(default)]
+    pub standby: bool,
     /// Memory for caching, in MiB.
     #[serde(default = "default_cache")]
     pub cache_mib: u32,

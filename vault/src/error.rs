@@ -224,6 +224,9 @@ pub enum VaultError {
     /// The vault is being closed; what is under way goes on when it is opened again.
     #[error("the vault is being closed; the work goes on when it is opened again")]
     Closing,
+    /// Sealed until an operator opens it.
+    #[error("an operator has sealed the vault; `volarctl vault unseal` opens it")]
+    SealedByOperator,
     /// Calls are under way still.
     #[error("the vault refuses new calls, but some are under way still; its keys are forgotten when they end")]
     StillBusy,

@@ -34,6 +34,7 @@ pub mod retention;
 pub mod rotation;
 mod rows;
 pub mod scans;
+mod sealing;
 pub mod seat;
 pub mod second_factor;
 pub mod server;

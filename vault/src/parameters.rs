@@ -90,6 +90,8 @@ pub const COMPACT_MIN_BYTES: u64 = 16 << 20;
 pub const COMPACT_BATCH_BYTES: usize = 512 << 10;
 /// How often it is looked whether compacting is worth while.
 pub const COMPACT_CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// How often a standby looks whether the store is free.
+pub const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it is looked whether a backup is due.
 pub const BACKUP_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 

@@ -10,6 +10,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use volar_service::cli::Exit;
+use volar_service::identity::Peer;
 
 use crate::backup;
 use crate::config::{AuditConfig, Config};
@@ -18,7 +19,7 @@ use crate::keys::{HsmError, KeyFileError, Secret};
 use crate::parameters::{COMPACT_CHECK_INTERVAL, SEAL_TIME_MAX, SWEEP_INTERVAL};
 use crate::server;
 use crate::service;
-use crate::store::Compacted;
+use crate::store::{Compacted, Store};
 use crate::vault::{Settings, Vault, blocking};
 
 /// A vault's place in its process.
@@ -44,6 +45,16 @@ pub struct Sealed {
     pub reason: String,
     /// Whether a passphrase or PIN must be given to open it.
     pub secret_wanted: bool,
+}
+
+/// How a vault is to be opened.
+pub(crate) struct Opening {
+    /// Passphrase or PIN.
+    pub(crate) typed: Option<Secret>,
+    /// The operator who says so; none at the process's start.
+    pub(crate) by: Option<Peer>,
+    /// The store, if it is open already.
+    pub(crate) store: Option<Box<dyn Store>>,
 }
 
 struct Opened {
@@ -79,9 +90,22 @@ impl Seat {
         }
     }
 
-    /// Opens the vault, with `typed` or with the passphrase or PIN in the file that the configuration names. An open one
-    /// stays open. A wrong secret is tried once, and not again by itself.
-    pub async fn unseal(self: &Arc<Self>, typed: Option<Secret>) -> Result<(), VaultError> {
+    /// Opens the vault on an operator's word, with `typed` or with the passphrase or PIN in the file that the configuration
+    /// names. An open one stays open. A wrong secret is tried once, and not again by itself.
+    pub async fn unseal(self: &Arc<Self>, peer: Peer, typed: Option<Secret>) -> Result<(), VaultError> {
+        self.open(Opening { typed, by: Some(peer), store: None }).await
+    }
+
+    /// The same at the process's start, unless an operator has sealed the vault; with `store`, if it is open already.
+    pub async fn start(
+        self: &Arc<Self>,
+        typed: Option<Secret>,
+        store: Option<Box<dyn Store>>,
+    ) -> Result<(), VaultError> {
+        self.open(Opening { typed, by: None, store }).await
+    }
+
+    async fn open(self: &Arc<Self>, opening: Opening) -> Result<(), VaultError> {
         let seat = self.clone();
         // Opening goes on if whoever asked is gone: a large store takes longer to read than a call may take.
         let opening = tokio::spawn(async move {
@@ -90,7 +114,7 @@ impl Seat {
                 return Ok(());
             }
             let (config, settings) = (seat.config.clone(), seat.settings.clone());
-            let opened = tokio::task::spawn_blocking(move || server::open_with_secret(&config, settings, typed)).await;
+            let opened = tokio::task::spawn_blocking(move || server::open_as(&config, settings, opening)).await;
             match opened.map_err(|_| VaultError::Closing)? {
                 Ok(vault) => seat.take(Arc::new(vault)).await,
                 Err(error) => {
@@ -117,15 +141,24 @@ impl Seat {
         Ok(())
     }
 
-    /// Closes the vault: refuses calls, ends feeds and rotations, waits for calls under way, and forgets every key.
-    pub async fn seal(&self) -> Result<(), VaultError> {
-        let reason = "an operator has sealed the vault; `volarctl vault unseal` opens it";
-        let sealed = Sealed { reason: reason.to_owned(), secret_wanted: self.wants_secret() };
-        self.close(sealed).await
+    /// Closes the vault on an operator's word: refuses calls, ends feeds and rotations, waits for calls under way, and
+    /// forgets every key. It stays so across restarts and standbys, unless an error says that this could not be noted.
+    pub async fn seal(&self, peer: Peer) -> Result<(), VaultError> {
+        let open = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Sealed(_) => None,
+            State::Open(opened) => Some(opened.vault.clone()),
+        };
+        let noted = match open {
+            Some(vault) => blocking(&vault, move |vault| vault.note_seal(&peer, true)).await,
+            None => Ok(()),
+        };
+        let reason = VaultError::SealedByOperator.to_string();
+        self.close(Sealed { reason, secret_wanted: self.wants_secret() }).await?;
+        noted
     }
 
     /// The same at the process's end; the vault's writes are durable when this returns.
-    pub(crate) async fn stop(&self) -> Result<(), VaultError> {
+    pub async fn stop(&self) -> Result<(), VaultError> {
         self.close(Sealed { reason: "the vault is stopping".to_owned(), secret_wanted: false }).await
     }
 
@@ -187,7 +220,7 @@ impl Seat {
 /// nothing is wrong with what they open.
 pub(crate) fn is_sealed_by(error: &VaultError) -> bool {
     match error {
-        VaultError::Secret(_) | VaultError::Hsm(_) => true,
+        VaultError::Secret(_) | VaultError::Hsm(_) | VaultError::SealedByOperator => true,
         VaultError::Holder(crate::keys::HolderError::Hsm(error)) => !matches!(error, HsmError::KeyMissing { .. }),
         VaultError::KeyFile(KeyFileError::PassphraseNeeded { .. } | KeyFileError::PassphraseWrong { .. }) => true,
         VaultError::KeyFile(KeyFileError::Unreadable { error, .. }) => error.kind() == std::io::ErrorKind::NotFound,
@@ -195,10 +228,14 @@ pub(crate) fn is_sealed_by(error: &VaultError) -> bool {
     }
 }
 
-/// As [`Seat::unseal`] at the process's start: a vault whose keys are out of reach stays sealed and says so; anything
-/// else that is wrong ends the process.
-pub(crate) async fn open_or_stay_sealed(seat: &Arc<Seat>, typed: Option<Secret>) -> Result<(), Exit> {
-    match seat.unseal(typed).await {
+/// As [`Seat::start`]: a vault that an operator has sealed, or whose keys are out of reach, stays sealed and says so;
+/// anything else that is wrong ends the process.
+pub(crate) async fn open_or_stay_sealed(
+    seat: &Arc<Seat>,
+    typed: Option<Secret>,
+    store: Option<Box<dyn Store>>,
+) -> Result<(), Exit> {
+    match seat.start(typed, store).await {
         Err(error) if is_sealed_by(&error) => {
             seat.tell(ServingStatus::NotServing).await;
             tracing::warn!("the vault starts sealed; `volarctl vault unseal` opens it");

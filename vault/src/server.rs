@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use volar_service::cli::{Context, Exit};
 use volar_service::identity::Role;
 use volar_service::server::Server;
@@ -11,8 +12,10 @@ use volar_service::system::{SystemClock, SystemRandomness};
 use crate::backup::restore::{self, Restore, Restored, Step};
 use crate::config::{Config, Engine};
 use crate::error::VaultError;
-use crate::keys::{Hsm, HsmError, KeyFile, KeyHolder, Secret};
-use crate::seat::{self, Seat};
+use crate::keys::{Hsm, HsmError, KeyFile, KeyHolder, KeyTable, KeyTableError, Secret};
+use crate::parameters::STANDBY_INTERVAL;
+use crate::sealing;
+use crate::seat::{self, Opening, Seat};
 use crate::service::{self, ACCESS};
 use crate::store::{PostgresStore, SledStore, Store, StoreError};
 use crate::vault::{DamagedKeys, Parts, Settings, Vault};
@@ -28,16 +31,52 @@ pub async fn run(config: Config, context: Context) -> Result<(), Exit> {
             name.role
         )));
     }
-    let server = Server::bind(&config.server, &config.tls, ACCESS).await.map_err(Exit::unavailable)?;
     let typed = ask_at_terminal(&config).map_err(Exit::unavailable)?;
+    let store = match config.store.standby {
+        false => None,
+        true => match stand_by(&config, &context.shutdown).await? {
+            None => return Ok(()),
+            store => store,
+        },
+    };
+    let server = Server::bind(&config.server, &config.tls, ACCESS).await.map_err(Exit::unavailable)?;
     let seat = Arc::new(Seat::new(config, settings, server.health(), context.shutdown.clone()));
-    seat::open_or_stay_sealed(&seat, typed).await?;
+    seat::open_or_stay_sealed(&seat, typed, store).await?;
     context.announce(server.address()).map_err(Exit::unavailable)?;
     let served = server.serve(service::seated_routes(&seat), context.shutdown.clone()).await;
     context.shutdown.cancel();
     let stopped = seat.stop().await;
     served.map_err(Exit::internal)?;
     stopped.map_err(Exit::internal)
+}
+
+/// Waits until no other vault has the store and the key table open, and opens the store; `None` if told to end before.
+async fn stand_by(config: &Config, shutdown: &CancellationToken) -> Result<Option<Box<dyn Store>>, Exit> {
+    let mut told = String::new();
+    loop {
+        let config = config.clone();
+        let opened = tokio::task::spawn_blocking(move || match KeyTable::is_in_use(&config.store.key_table)? {
+            true => Err(KeyTableError::InUse { path: config.store.key_table }.into()),
+            false => Ok(open_store(&config)?),
+        });
+        match opened.await.map_err(Exit::internal)? {
+            Ok(store) => return Ok(Some(store)),
+            Err(
+                error @ (VaultError::KeyTable(KeyTableError::InUse { .. })
+                | VaultError::Store(StoreError::InUse { .. } | StoreError::Unavailable { .. })),
+            ) => {
+                let reason = error.to_string();
+                if told != reason {
+                    tracing::info!(reason, "standing by");
+                    told = reason;
+                }
+            }
+            Err(error) => return Err(Exit::unavailable(error)),
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(STANDBY_INTERVAL)).await.is_none() {
+            return Ok(None);
+        }
+    }
 }
 
 /// The passphrase or PIN, from whoever started the vault at a terminal, if the configuration names no file of it.
@@ -57,18 +96,22 @@ fn ask_at_terminal(config: &Config) -> Result<Option<Secret>, VaultError> {
 
 /// Opens the vault that `config` describes.
 pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
-    open_with_secret(config, settings, None)
+    open_as(config, settings, Opening { typed: None, by: None, store: None })
 }
 
-/// The same with a passphrase or PIN that somebody typed.
-pub(crate) fn open_with_secret(
-    config: &Config,
-    settings: Settings,
-    typed: Option<Secret>,
-) -> Result<Vault, VaultError> {
+/// The same as `opening` says.
+pub(crate) fn open_as(config: &Config, settings: Settings, opening: Opening) -> Result<Vault, VaultError> {
+    let Opening { typed, by, store } = opening;
     let holder = holder(config, typed)?;
+    let store = match store {
+        Some(store) => store,
+        None => open_store(config)?,
+    };
+    if by.is_none() && sealing::is_sealed(&*store)? {
+        return Err(VaultError::SealedByOperator);
+    }
     let parts = Parts {
-        store: open_store(config)?,
+        store,
         key_table: &config.store.key_table,
         holder,
         clock: Arc::new(SystemClock),
@@ -77,6 +120,9 @@ pub(crate) fn open_with_secret(
     let mut vault = Vault::open(parts, settings)?;
     if let Some(backup) = &config.backup {
         vault = vault.with_backups(backup.clone())?;
+    }
+    if let Some(operator) = by {
+        vault.note_seal(&operator, false)?;
     }
     tracing::info!(store_bytes = vault.store_bytes(), "vault opened");
     Ok(vault)
@@ -164,6 +210,7 @@ pub fn init(config: &Config, passphrase: bool) -> Result<bool, VaultError> {
 pub fn erase_damaged(config: &Config) -> Result<(), Exit> {
     let settings = Settings { damaged_keys: DamagedKeys::Erase, ..config.settings().map_err(Exit::usage)? };
     let typed = ask_at_terminal(config).map_err(Exit::unavailable)?;
-    let vault = open_with_secret(config, settings, typed).map_err(Exit::unavailable)?;
+    let opening = Opening { typed, by: None, store: None };
+    let vault = open_as(config, settings, opening).map_err(Exit::unavailable)?;
     vault.settle().map_err(Exit::unavailable)
 }

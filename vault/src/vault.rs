@@ -32,7 +32,7 @@ use crate::store::{Compacted, Rows, Store, Table, Transaction, Watch};
 mod opening;
 mod subject_key;
 
-pub(crate) use opening::{META_FORMAT, META_MOVED, META_RESTORED, META_STORE, META_UNFINISHED};
+pub(crate) use opening::{META_FORMAT, META_MOVED, META_RESTORED, META_SEALED, META_STORE, META_UNFINISHED};
 pub(crate) use subject_key::SubjectKey;
 
 /// An open vault.

@@ -10,7 +10,7 @@
 //! it; what a crash leaves without a referrer is reclaimed at the next start.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -70,6 +70,12 @@ pub enum KeyTableError {
         path: PathBuf,
         /// What the system says.
         error: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error("the key table {} is in use by another process; two vaults cannot share one", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is not there though the store has subjects.
     #[error("the key table {} is missing; without it nobody's record opens: restore it from the backup made together with the store", path.display())]
@@ -131,9 +137,18 @@ impl KeyTable {
     /// Makes an empty table for the store `store_id` whose records are sealed under `key_id`.
     pub fn create(path: &Path, store_id: [u8; 16], key_id: KeyId) -> Result<Self, KeyTableError> {
         let io = |error| KeyTableError::Io { path: path.to_owned(), error };
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path).map_err(io)?;
-        file.write_all_at(&header(store_id, key_id), 0)
+        // Emptied once nobody else has it.
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(io)?;
+        lock(&file, path)?;
+        file.set_len(0)
+            .and_then(|()| file.write_all_at(&header(store_id, key_id), 0))
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder_of(path))
             .map_err(io)?;
@@ -149,6 +164,7 @@ impl KeyTable {
             }
             opened => opened.map_err(io)?,
         };
+        lock(&file, path)?;
         let length = file.metadata().map_err(io)?.len();
         let cut = || KeyTableError::Cut { path: path.to_owned(), length };
         if length < HEADER as u64 || !(length - HEADER as u64).is_multiple_of(SLOT as u64) {
@@ -162,6 +178,19 @@ impl KeyTable {
         let slots = u32::try_from((length - HEADER as u64) / SLOT as u64).map_err(|_| cut())?;
         let (contents, free) = read_slots(&file, slots).map_err(io)?;
         Ok((Self::over(file, path, slots, free), contents))
+    }
+
+    /// Whether another process has the table at `path` open.
+    pub(crate) fn is_in_use(path: &Path) -> Result<bool, KeyTableError> {
+        let io = |error| KeyTableError::Io { path: path.to_owned(), error };
+        match OpenOptions::new().read(true).write(true).open(path) {
+            // A vault that is yet to be made.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            opened => match lock(&opened.map_err(io)?, path) {
+                Err(KeyTableError::InUse { .. }) => Ok(true),
+                locked => locked.map(|()| false),
+            },
+        }
     }
 
     fn over(file: File, path: &Path, slots: u32, free: BTreeSet<u32>) -> Self {
@@ -321,6 +350,15 @@ impl KeyTable {
     }
 }
 
+/// Two vaults that write one table would give one slot to two people. The store has a lock of its own, which a server that
+/// has lost sight of a vault gives to the next while the first still runs.
+fn lock(file: &File, path: &Path) -> Result<(), KeyTableError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => KeyTableError::InUse { path: path.to_owned() },
+        TryLockError::Error(error) => KeyTableError::Io { path: path.to_owned(), error },
+    })
+}
+
 /// Slots in use or damaged, and the free ones.
 fn read_slots(file: &File, slots: u32) -> std::io::Result<(Contents, BTreeSet<u32>)> {
     let (mut contents, mut free) = (Contents::default(), BTreeSet::new());
@@ -362,6 +400,22 @@ mod tests {
         let mut byte = [0];
         file.read_exact_at(&mut byte, at).expect("inside");
         file.write_all_at(&[byte[0] ^ 4], at).expect("writable");
+    }
+
+    #[test]
+    fn a_table_that_is_open_is_nobody_elses() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("keys");
+        let keys = table(&path);
+        let slot = keys.store(subject(1), &wrapped(1)).expect("stored");
+        assert!(matches!(KeyTable::open(&path, STORE), Err(KeyTableError::InUse { .. })));
+        let anew = KeyTable::create(&path, STORE, KeyId::from_bytes([1; 8]));
+        assert!(matches!(anew, Err(KeyTableError::InUse { .. })));
+        assert!(KeyTable::is_in_use(&path).expect("there"));
+        drop(keys);
+        assert!(!KeyTable::is_in_use(&path).expect("there"));
+        let (keys, _) = KeyTable::open(&path, STORE).expect("free");
+        assert_eq!(keys.load(slot, subject(1)).expect("readable").expect("untouched").bytes, [1; WRAPPED]);
     }
 
     #[test]

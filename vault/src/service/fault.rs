@@ -49,6 +49,7 @@ pub fn fault(error: VaultError) -> Fault {
         E::TicketOfAnotherDevice => (Code::PermissionDenied, "TICKET_OF_ANOTHER_DEVICE"),
         E::NoPaymentReference => (Code::FailedPrecondition, "NO_PAYMENT_REFERENCE"),
         E::EnrollmentNotActive => (Code::FailedPrecondition, "ENROLLMENT_NOT_ACTIVE"),
+        E::SealedByOperator => (Code::Unavailable, "SEALED"),
         E::Closing => (Code::Unavailable, "CLOSING"),
         E::StillBusy => (Code::Unavailable, "STILL_BUSY"),
         E::Secret(_) => (Code::FailedPrecondition, "SECRET_UNUSABLE"),
@@ -87,7 +88,10 @@ fn internal(error: &VaultError) -> Fault {
                 | StoreError::Refused { .. }
                 | StoreError::TakenOver { .. }
         ) | VaultError::KeyTable(
-            KeyTableError::Io { .. } | KeyTableError::SyncFailed { .. } | KeyTableError::Full { .. }
+            KeyTableError::Io { .. }
+                | KeyTableError::InUse { .. }
+                | KeyTableError::SyncFailed { .. }
+                | KeyTableError::Full { .. }
         )
     );
     if unavailable {

@@ -8,6 +8,7 @@ use tower::ServiceExt;
 use volar_proto::v1 as wire;
 use volar_proto::v1::seal_service_server::{SealService, SealServiceServer};
 use volar_service::fault::Fault;
+use volar_service::identity::Peer;
 use zeroize::Zeroizing;
 
 use super::fault;
@@ -28,15 +29,16 @@ impl SealService for Seal {
     }
 
     async fn unseal(&self, request: Request<wire::UnsealRequest>) -> Result<Response<wire::UnsealResponse>, Status> {
+        let peer = Peer::of(&request)?;
         let secret = Zeroizing::new(request.into_inner().secret);
         let typed = if secret.is_empty() { None } else { Some(Secret::new(secret)) };
         let typed = typed.transpose().map_err(|error| fault(error.into()))?;
-        self.0.unseal(typed).await.map_err(fault)?;
+        self.0.unseal(peer, typed).await.map_err(fault)?;
         Ok(Response::new(wire::UnsealResponse {}))
     }
 
-    async fn seal(&self, _: Request<wire::SealRequest>) -> Result<Response<wire::SealResponse>, Status> {
-        self.0.seal().await.map_err(fault)?;
+    async fn seal(&self, request: Request<wire::SealRequest>) -> Result<Response<wire::SealResponse>, Status> {
+        self.0.seal(Peer::of(&request)?).await.map_err(fault)?;
         Ok(Response::new(wire::SealResponse {}))
     }
 }

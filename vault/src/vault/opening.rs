@@ -33,6 +33,8 @@ pub(crate) const META_UNFINISHED: &[u8] = b"unfinished";
 pub(crate) const META_STORE: &[u8] = b"store";
 /// When the store was restored from a backup.
 pub(crate) const META_RESTORED: &[u8] = b"restored";
+/// In a store whose vault an operator has sealed.
+pub(crate) const META_SEALED: &[u8] = b"sealed";
 const META_KEY: &[u8] = b"key";
 
 impl Vault {

@@ -14,6 +14,7 @@ use volar_proto::v1::seal_service_server::SealService;
 use volar_service::fault::Fault;
 use volar_service::identity::Peer;
 use volar_vault::config::{Config, DEFAULTS};
+use volar_vault::error::VaultError;
 use volar_vault::seat::Seat;
 use volar_vault::server;
 use volar_vault::service::{Seal, seated_routes};
@@ -70,7 +71,7 @@ async fn a_vault_without_its_passphrase_is_sealed_until_an_operator_gives_it() {
     let service = Seal(seat.clone());
     let unseal = |secret: &str| service.unseal(from(operator(), wire::UnsealRequest { secret: secret.to_owned() }));
 
-    let failed = seat.unseal(None).await.expect_err("nobody has given the passphrase");
+    let failed = seat.start(None, None).await.expect_err("nobody has given the passphrase");
     assert!(failed.to_string().contains("volarctl vault unseal"), "{failed}");
     let seal = service.get_seal(from(operator(), wire::GetSealRequest {})).await.expect("answered").into_inner();
     assert!(seal.sealed && seal.secret_wanted && seal.reason.contains("under a passphrase"), "{seal:?}");
@@ -93,7 +94,7 @@ async fn a_vault_without_its_passphrase_is_sealed_until_an_operator_gives_it() {
     service.seal(from(operator(), wire::SealRequest {})).await.expect("sealed already");
     unseal("correct horse").await.expect("opened again, so its store was let go of");
     assert_eq!(refusal(&seat, operator(), STATUS).await, None);
-    seat.seal().await.expect("sealed");
+    seat.seal(operator()).await.expect("sealed");
 }
 
 #[tokio::test]
@@ -104,10 +105,34 @@ async fn a_vault_whose_key_file_is_elsewhere_opens_when_it_is_back() {
     let (key, away) = (folder.path().join("vault.key"), folder.path().join("stick"));
     std::fs::rename(&key, &away).expect("own file");
     let seat = seat(&config, &CancellationToken::new());
-    seat.unseal(None).await.expect_err("no key file");
+    seat.start(None, None).await.expect_err("no key file");
     let sealed = seat.sealed().expect("sealed");
     assert!(sealed.reason.contains("vault.key") && !sealed.secret_wanted, "{sealed:?}");
     std::fs::rename(&away, &key).expect("own file");
-    seat.unseal(None).await.expect("its passphrase is in a file");
-    tokio::time::timeout(Duration::from_secs(30), seat.seal()).await.expect("in time").expect("sealed");
+    seat.unseal(operator(), None).await.expect("its passphrase is in a file");
+    tokio::time::timeout(Duration::from_secs(30), seat.seal(operator())).await.expect("in time").expect("sealed");
+}
+
+#[tokio::test]
+async fn a_seal_outlives_the_process_and_is_in_the_audit_log() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut config = under_a_passphrase(folder.path());
+    config.keys.passphrase_file = Some(folder.path().join("passphrase"));
+    let first = seat(&config, &CancellationToken::new());
+    first.start(None, None).await.expect("nobody has sealed it");
+    first.seal(operator()).await.expect("sealed");
+
+    let second = seat(&config, &CancellationToken::new());
+    let refused = second.start(None, None).await.expect_err("an operator has sealed it");
+    assert!(matches!(refused, VaultError::SealedByOperator), "{refused}");
+    assert_eq!(refusal(&second, operator(), STATUS).await.as_deref(), Some("SEALED"));
+    second.unseal(operator(), None).await.expect("an operator opens it");
+    assert_eq!(refusal(&second, operator(), STATUS).await, None);
+    second.stop().await.expect("stopped");
+
+    let vault = server::open(&config, config.settings().expect("within the rules")).expect("it was opened");
+    let leaves = vault.audit_leaves(&operator(), 0, 100).expect("readable");
+    let told: Vec<_> = leaves.iter().filter(|leaf| leaf.contains("actor operator/north/ops-1")).collect();
+    assert_eq!(told.len(), 2, "{leaves:?}");
+    assert!(told[0].contains("the vault was sealed") && told[1].contains("the vault was unsealed"), "{told:?}");
 }

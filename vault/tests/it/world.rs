@@ -17,7 +17,7 @@ use volar_vault::error::VaultError;
 use volar_vault::feed::FeedItem;
 use volar_vault::format::v1::{Consent, Payment, State};
 use volar_vault::format::v3::Suspicion;
-use volar_vault::keys::KeyFile;
+use volar_vault::keys::{KeyFile, KeyTableError};
 use volar_vault::store::{PostgresConfig, PostgresStore, SledStore, Store, StoreError};
 use volar_vault::vault::{Call, DamagedKeys, Parts, Settings, Vault};
 
@@ -179,7 +179,9 @@ impl<E: Engine> WorldOver<E> {
         for _ in 0..100 {
             match self.try_open() {
                 // A process that another test starts at this moment holds every open file until it runs its program.
-                Err(VaultError::Store(StoreError::InUse { .. })) => std::thread::sleep(Duration::from_millis(20)),
+                Err(
+                    VaultError::Store(StoreError::InUse { .. }) | VaultError::KeyTable(KeyTableError::InUse { .. }),
+                ) => std::thread::sleep(Duration::from_millis(20)),
                 opened => return Arc::new(opened.expect("a vault that opens")),
             }
         }

@@ -1,0 +1,125 @@
+//! A second vault stands by on the store of the first, and takes over when that is gone: nothing acknowledged is lost,
+//! matchers follow it by themselves, and a sealed vault stays sealed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use volar_proto::v1::seal_service_client::SealServiceClient;
+use volar_proto::v1::{EnrollmentState, GetSealRequest, ListSubjectsRequest, SealRequest, UnsealRequest};
+use volar_service::identity::Role;
+use volar_tests::client::{Clients, enroll, reason};
+use volar_tests::palms::Person;
+use volar_tests::system::System;
+use xtask::configuration::GALLERY;
+use xtask::process::{Process, Start};
+use xtask::workspace::binaries;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A vault beside the system's own, which takes `listen` once it serves.
+struct Standby {
+    process: Process,
+    announce: PathBuf,
+    log: PathBuf,
+}
+
+impl Standby {
+    fn start(system: &System, name: &str, listen: SocketAddr) -> Self {
+        let folder = system.folder();
+        let text = fs::read_to_string(folder.join("vault.toml")).expect("the first vault's configuration");
+        // Written before the first one's port was known.
+        let own = text.replace("listen = \"127.0.0.1:0\"", &format!("listen = \"{listen}\""));
+        let own = own.replace("[store]\n", "[store]\nstandby = true\n");
+        let config = folder.join(name).with_extension("toml");
+        fs::write(&config, own).expect("the folder is writable");
+        let (announce, log) = (folder.join("run").join(name), folder.join("logs").join(name).with_extension("log"));
+        let arguments: Vec<OsString> =
+            vec!["--config".into(), config.into(), "--announce".into(), announce.clone().into()];
+        let start = Start {
+            name,
+            binaries: binaries(),
+            program: "volar-vault",
+            arguments,
+            log: log.clone(),
+            output: false,
+            environment: Vec::new(),
+        };
+        let (process, _) = Process::start(start).expect("the standby starts");
+        let mut standby = Self { process, announce, log: log.clone() };
+        let stands_by = || fs::read_to_string(&log).ok()?.contains("standing by").then_some(());
+        standby.process.wait_until(stands_by).expect("it says that it stands by");
+        standby
+    }
+
+    fn serves(&self) -> bool {
+        self.announce.exists()
+    }
+
+    /// Waits until it has taken over; where it listens.
+    fn taken_over(&mut self) -> SocketAddr {
+        let announce = &self.announce;
+        let address = self.process.wait_until(|| fs::read_to_string(announce).ok()?.trim().parse().ok());
+        address.unwrap_or_else(|error| panic!("{error:#}; see {}", self.log.display()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_takes_over_and_leaves_a_sealed_vault_sealed() {
+    let mut system = System::servers();
+    let clients = system.clients();
+    let palms = clients.palms().await;
+    let (anna, ben) = (Person::new(1), Person::new(2));
+    enrolled(&clients, &palms, &anna).await;
+
+    // On the first one's address, as one that moves with the service.
+    let mut second = Standby::start(&system, "vault-2", system.deployment.addresses().vault);
+    assert!(!second.serves(), "the first still does");
+    tokio::task::block_in_place(|| system.deployment.vault_process().expect("it runs").kill());
+    let killed = Instant::now();
+    tokio::task::block_in_place(|| second.taken_over());
+    println!("the standby served {:.1?} after the kill", killed.elapsed());
+    assert_eq!(clients.subjects().await.len(), 1, "what was acknowledged is there");
+    // The matcher follows by itself: who enrols at the standby is searched for and admitted.
+    enrolled(&clients, &palms, &ben).await;
+    for person in [&anna, &ben] {
+        clients.admit(&palms, person).await;
+    }
+
+    // Sealed by an operator: the next standby has store and keys to itself, and opens nothing.
+    let mut third = Standby::start(&system, "vault-3", SocketAddr::from(([127, 0, 0, 1], 0)));
+    seal(&clients).seal(SealRequest {}).await.expect("sealed");
+    let mut addresses = system.deployment.addresses();
+    addresses.vault = tokio::task::block_in_place(|| third.taken_over());
+    let clients = Clients::new(system.folder(), addresses);
+    let sealed = seal(&clients).get_seal(GetSealRequest {}).await.expect("answered").into_inner();
+    assert!(sealed.sealed && sealed.reason.contains("volarctl vault unseal"), "{sealed:?}");
+    let list = ListSubjectsRequest { gallery: GALLERY.to_owned(), ..ListSubjectsRequest::default() };
+    let refused = clients.admin().list_subjects(list).await.expect_err("nobody is served");
+    assert_eq!(reason(&refused), "SEALED");
+    seal(&clients).unseal(UnsealRequest { secret: String::new() }).await.expect("its key is in a file");
+    assert_eq!(clients.subjects().await.len(), 2);
+}
+
+fn seal(clients: &Clients) -> SealServiceClient<tonic::transport::Channel> {
+    SealServiceClient::new(clients.vault(Role::Operator))
+}
+
+/// Enrols somebody and waits until they are admitted; asks again while the channel finds its way to the vault.
+async fn enrolled(clients: &Clients, palms: &volar_tests::palms::Palms, person: &Person) {
+    let request = enroll(palms, person, false);
+    let until = Instant::now() + PATIENCE;
+    let answer = loop {
+        match clients.enrollment().enroll(request.clone()).await {
+            Ok(answer) => break answer.into_inner(),
+            Err(status) => assert!(Instant::now() < until, "still not enrolled: {status}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    while clients.settled(&answer.enrollment_id).await != EnrollmentState::Active {
+        assert!(Instant::now() < until, "no verdict");
+    }
+    clients.admit(palms, person).await;
+}
