@@ -16,6 +16,7 @@ pub fn check<S: Store>(mut open: impl FnMut() -> S) {
     many_rows_are_read_as_one_by_one(&mut open);
     blobs_read_back_and_survive(&mut open);
     blobs_are_written_beside_each_other(&mut open);
+    a_blob_is_listed_whole_or_not_at_all(&mut open);
     a_barrier_waits_for_bodies_under_way(&mut open);
 }
 
@@ -243,6 +244,29 @@ fn blobs_are_written_beside_each_other<S: Store>(open: &mut impl FnMut() -> S) {
         store.remove_blob(&name).expect("writable");
     }
     assert!(store.blobs().expect("readable").is_empty());
+}
+
+fn a_blob_is_listed_whole_or_not_at_all<S: Store>(open: &mut impl FnMut() -> S) {
+    const BLOBS: usize = 40;
+    let store = open();
+    let bytes = vec![3; 400_000];
+    let name = |number: usize| format!("whole-{number}");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            (0..BLOBS).for_each(|number| store.put_blob(&name(number), &bytes).expect("writable"));
+        });
+        loop {
+            let last = writer.is_finished();
+            let listed = store.blobs().expect("readable").into_iter().filter(|name| name.starts_with("whole-"));
+            for found in listed {
+                assert!(store.blob(&found).expect("readable").as_ref() == Some(&bytes), "{found} is listed by half");
+                store.remove_blob(&found).expect("writable");
+            }
+            if last {
+                return;
+            }
+        }
+    });
 }
 
 fn blobs_read_back_and_survive<S: Store>(open: &mut impl FnMut() -> S) {

@@ -64,6 +64,13 @@ pub struct SledStore {
     _lock: File,
 }
 
+/// The extension of a blob's file until all of it is on the disk. Blobs' names have none.
+const UNFINISHED: &str = "unfinished";
+
+fn is_unfinished(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == UNFINISHED)
+}
+
 impl SledStore {
     /// Opens or makes the store in `folder`. `cache_bytes` bounds what sled keeps in memory.
     ///
@@ -117,7 +124,19 @@ impl SledStore {
             store.verify()?;
         }
         files::remove_others(folder, &rows)?;
+        store.remove_unfinished_blobs().map_err(io(&store.blobs))?;
         Ok(store)
+    }
+
+    /// Blobs that a crash cut off in their making; nothing refers to them.
+    fn remove_unfinished_blobs(&self) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(&self.blobs)? {
+            let path = entry?.path();
+            if is_unfinished(&path) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     fn counted(&self) -> Result<u64, StoreError> {
@@ -306,12 +325,19 @@ impl Store for SledStore {
 
     fn put_blob(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.blob_path(name);
+        // Whoever lists and reads blobs finds it whole or not at all.
+        let unfinished = path.with_extension(UNFINISHED);
         let write = || {
-            let mut file = File::create(&path)?;
+            let mut file = File::create(&unfinished)?;
             file.write_all(bytes)?;
-            file.sync_data()
+            file.sync_data()?;
+            std::fs::rename(&unfinished, &path)
         };
-        write().map_err(|error| self.io(&path, error))?;
+        write().map_err(|error| {
+            // What is left of it is removed by the next start otherwise.
+            let _ = std::fs::remove_file(&unfinished);
+            self.io(&path, error)
+        })?;
         let name = self.names.wrote();
         let sync = || File::open(&self.blobs)?.sync_all();
         self.names.wait(name, sync).map_err(|_| StoreError::SyncFailed { path: self.folder.clone() })
@@ -336,10 +362,14 @@ impl Store for SledStore {
 
     fn blobs(&self) -> Result<Vec<String>, StoreError> {
         let failed = |error| self.io(&self.blobs, error);
-        let entries = std::fs::read_dir(&self.blobs).map_err(failed)?;
-        entries
-            .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()).map_err(failed))
-            .collect()
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.blobs).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            if !is_unfinished(Path::new(&name)) {
+                names.push(name.to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
     }
 
     fn size_bytes(&self) -> u64 {
