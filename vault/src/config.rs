@@ -293,16 +293,15 @@ impl Config {
         }
         demand(self.enrollment.verdicts_required >= 1, "enrollment.verdicts_required", "must be at least 1")?;
         demand(self.store.cache_mib >= 16, "store.cache_mib", "must be at least 16")?;
-        match (self.store.engine, &self.store.postgres) {
-            (Engine::Sled, _) => {
-                demand(!self.store.folder.as_os_str().is_empty(), "store.folder", "must name a folder for sled")?;
-            }
-            (Engine::Postgres, None) => demand(false, "[store.postgres]", "must say where the database is")?,
-            (Engine::Postgres, Some(postgres)) => {
-                let (connections, patience) = (postgres.connections, postgres.patience_seconds);
-                demand((1..=100).contains(&connections), "store.postgres.connections", "must be 1 to 100")?;
-                demand((1..=60).contains(&patience), "store.postgres.patience_seconds", "must be 1 to 60")?;
-            }
+        let StoreConfig { engine, folder, postgres, .. } = &self.store;
+        let placed = *engine != Engine::Sled || !folder.as_os_str().is_empty();
+        demand(placed, "store.folder", "must name a folder for sled")?;
+        let placed = *engine != Engine::Postgres || postgres.is_some();
+        demand(placed, "[store.postgres]", "must say where the database is")?;
+        // With sled it is where the records may be moved to.
+        if let Some(PostgresConfig { connections, patience_seconds, .. }) = postgres {
+            demand((1..=100).contains(connections), "store.postgres.connections", "must be 1 to 100")?;
+            demand((1..=60).contains(patience_seconds), "store.postgres.patience_seconds", "must be 1 to 60")?;
         }
         let payment = self.enrollment.payment_deadline_seconds;
         let setting = "enrollment.payment_deadline_seconds";

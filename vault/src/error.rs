@@ -191,7 +191,9 @@ pub enum VaultError {
         path: std::path::PathBuf,
     },
     /// The records are elsewhere now.
-    #[error("the store's records were moved to another store by `volar-vault migrate`; set [store] to that one")]
+    #[error(
+        "the store's records were moved to another store; set [store] to that one (after `volarctl store migrate`: engine = \"postgres\")"
+    )]
     StoreMoved,
     /// The records are not all here yet.
     #[error(
@@ -227,6 +229,9 @@ pub enum VaultError {
     /// Sealed until an operator opens it.
     #[error("an operator has sealed the vault; `volarctl vault unseal` opens it")]
     SealedByOperator,
+    /// Records are to move, and there is no place for them.
+    #[error("{0}")]
+    NowhereToMove(&'static str),
     /// Calls are under way still.
     #[error("the vault refuses new calls, but some are under way still; its keys are forgotten when they end")]
     StillBusy,

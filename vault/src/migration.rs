@@ -1,14 +1,22 @@
-//! Moves a stopped vault's records from one store to another: `volar-vault migrate`.
+//! Moves a vault's records from one store to another: `volarctl store migrate` while it serves, `volar-vault migrate` when
+//! it is stopped. The key table stays where it is.
 //!
-//! Both stores are open here and nowhere else, so nothing changes while it runs. The key table stays where it is. A copy
-//! that is interrupted is marked as such, opens as no vault, and is begun anew; once every record has been read back from
-//! the new store, the old one is marked as moved and opens no more: a vault that went on with it would destroy the keys of
-//! everybody enrolled since.
+//! Everything is copied and compared, row for row, while others write; what they wrote meanwhile, and what differs, is
+//! copied again and read back, the last of it while they wait. A copy that is interrupted is marked as such, opens as no
+//! vault, and is begun anew. Once every record has been read back from the new store, the old one is marked as moved and
+//! opens no more: a vault that went on with it would destroy the keys of everybody enrolled since.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use volar_core::audit::Action;
+use volar_service::identity::Peer;
+
+use crate::audit::{About, Actor};
 use crate::error::VaultError;
-use crate::parameters::SCAN_ROWS;
-use crate::store::{Row, Store, Table};
-use crate::vault::{META_FORMAT, META_MOVED, META_UNFINISHED};
+use crate::parameters::{COPY_REST, COPY_ROUNDS, SCAN_ROWS};
+use crate::store::{Changed, Row, Store, Table, Watch, watched};
+use crate::vault::{META_FORMAT, META_MOVED, META_UNFINISHED, Vault};
 
 /// Why a store is not moved.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +39,14 @@ pub enum MigrationError {
         /// Where.
         table: String,
     },
+    /// The vault is being closed.
+    #[error("the vault is being closed; the old store is as it was: start anew")]
+    Stopped,
+    /// The old store is marked, the new one could not be.
+    #[error(
+        "the records are moved, but the new store could not be opened to the world ({0}); stop the vault and run `volar-vault migrate`"
+    )]
+    Incomplete(VaultError),
     /// Either store.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -62,42 +78,185 @@ pub struct Moved {
     pub blobs: u64,
 }
 
-/// Moves everything. `progress` hears of each step how many records of how many are done.
+/// Moves everything from the store of a stopped vault. `progress` hears of each step how many records of how many are done.
 pub fn migrate(
-    from: &dyn Store,
+    from: Arc<dyn Store>,
     to: &dyn Store,
     progress: &mut dyn FnMut(Step, u64, u64),
 ) -> Result<Moved, MigrationError> {
-    prepare(from, to)?;
-    let blobs = from.blobs()?;
-    let moved = Moved { rows: count(from, progress)?, blobs: blobs.len() as u64 };
-    let total = moved.rows + moved.blobs;
+    let (from, watch) = watched(from);
+    Move { from: &*from, to, stop: &|| false, progress }.run(&watch)
+}
 
-    let mut done = 0;
-    for table in Table::ALL {
-        pages(from, table, |rows| {
-            to.write(|transaction| rows.iter().try_for_each(|(key, value)| Ok(transaction.put(table, key, value)?)))?;
-            done += rows.len() as u64;
-            progress(Step::Copy, done, total);
+impl Vault {
+    /// Moves everything while others call. When this returns, this vault writes no more.
+    pub fn move_records_to(
+        &self,
+        to: &dyn Store,
+        peer: &Peer,
+        progress: &mut dyn FnMut(Step, u64, u64),
+    ) -> Result<Moved, MigrationError> {
+        self.store.write(|transaction| {
+            for tenant in self.tenants.values() {
+                // One tenant's log does not name another's operator.
+                let actor = if tenant.id == peer.tenant { peer.into() } else { Actor::vault() };
+                let what = "the records move to another store";
+                self.note(tenant, transaction, &actor, Action::Backup, About::Nobody, what)?;
+            }
             Ok(())
         })?;
+        Move { from: &*self.store, to, stop: &|| self.is_closing(), progress }.run(&self.watch)
     }
-    for name in &blobs {
-        if let Some(bytes) = from.blob(name)? {
-            to.put_blob(name, &bytes)?;
+}
+
+/// A move under way.
+struct Move<'a> {
+    from: &'a dyn Store,
+    to: &'a dyn Store,
+    stop: &'a dyn Fn() -> bool,
+    progress: &'a mut dyn FnMut(Step, u64, u64),
+}
+
+impl Move<'_> {
+    fn run(mut self, watch: &Watch) -> Result<Moved, MigrationError> {
+        prepare(self.from, self.to)?;
+        let copying = watch.begin();
+        let blobs: BTreeSet<String> = self.from.blobs()?.into_iter().collect();
+        let total = self.count()? + blobs.len() as u64;
+        self.copy(&blobs, total)?;
+        let (rows, mut again) = self.compare(blobs.len() as u64, total)?;
+        for _ in 0..COPY_ROUNDS {
+            again.append(&mut copying.take());
+            let few = again.len() <= COPY_REST;
+            self.bring_over(std::mem::take(&mut again))?;
+            if few {
+                break;
+            }
         }
-        done += 1;
-        progress(Step::Copy, done, total);
+        let blobs = copying.hand_over(|last, old| {
+            self.bring_over(last)?;
+            let there = self.bring_over_blobs(blobs)?;
+            self.to.settle()?;
+            old.write(|transaction| Ok(transaction.put(Table::Meta, META_MOVED, &[])?))?;
+            Ok::<_, MigrationError>(there)
+        })?;
+        self.complete().map_err(MigrationError::Incomplete)?;
+        Ok(Moved { rows, blobs })
     }
 
-    verify(from, to, &blobs, total, progress)?;
-    from.write(|transaction| Ok(transaction.put(Table::Meta, META_MOVED, &[])?))?;
-    let format = from.read(Table::Meta, META_FORMAT)?.ok_or(MigrationError::Nothing)?;
-    to.write(|transaction| {
-        transaction.remove(Table::Meta, META_UNFINISHED)?;
-        Ok(transaction.put(Table::Meta, META_FORMAT, &format)?)
-    })?;
-    Ok(moved)
+    fn go_on(&self) -> Result<(), MigrationError> {
+        if (self.stop)() { Err(MigrationError::Stopped) } else { Ok(()) }
+    }
+
+    fn count(&mut self) -> Result<u64, MigrationError> {
+        let mut rows = 0;
+        for table in Table::ALL {
+            pages(self.from, table, |page| {
+                rows += page.len() as u64;
+                (self.progress)(Step::Count, rows, rows);
+                Ok(())
+            })?;
+        }
+        Ok(rows)
+    }
+
+    fn copy(&mut self, blobs: &BTreeSet<String>, total: u64) -> Result<(), MigrationError> {
+        let mut done = 0;
+        for table in Table::ALL {
+            pages(self.from, table, |rows| {
+                self.go_on()?;
+                self.to.write(|transaction| {
+                    rows.iter().try_for_each(|(key, value)| Ok(transaction.put(table, key, value)?))
+                })?;
+                done += rows.len() as u64;
+                // More may have come since they were counted.
+                (self.progress)(Step::Copy, done.min(total), total);
+                Ok(())
+            })?;
+        }
+        for name in blobs {
+            self.go_on()?;
+            self.bring_over_blob(name)?;
+            done += 1;
+            (self.progress)(Step::Copy, done.min(total), total);
+        }
+        Ok(())
+    }
+
+    /// Compares every row, and gives how many there are and which differ: all of them written meanwhile, or not well.
+    fn compare(&mut self, blobs: u64, total: u64) -> Result<(u64, Changed), MigrationError> {
+        let (mut rows, mut differ) = (0, Changed::new());
+        for table in Table::ALL {
+            let mut next = Vec::new();
+            loop {
+                self.go_on()?;
+                let ours = page(self.from, table, &next, SCAN_ROWS)?;
+                rows += ours.len() as u64;
+                let end = ours.last().filter(|_| ours.len() == SCAN_ROWS).map(|(key, _)| above(key));
+                let theirs = rows_until(self.to, table, next, end.as_deref())?;
+                let (ours, theirs): (BTreeSet<Row>, BTreeSet<Row>) = (ours.into_iter().collect(), theirs);
+                differ.extend(ours.symmetric_difference(&theirs).map(|(key, _)| (table, key.clone())));
+                (self.progress)(Step::Verify, rows.min(total - blobs), total);
+                match end {
+                    Some(end) => next = end,
+                    None => break,
+                }
+            }
+        }
+        // Blobs never change, and were read back when they were written.
+        (self.progress)(Step::Verify, total, total);
+        Ok((rows, differ))
+    }
+
+    /// Copies rows as they are now, and reads them back.
+    fn bring_over(&self, changed: Changed) -> Result<(), MigrationError> {
+        let places: Vec<_> = changed.into_iter().filter(|(table, key)| !is_mark(*table, key)).collect();
+        for places in places.chunks(SCAN_ROWS) {
+            let values = self.from.read_many(places)?;
+            self.to.write(|transaction| {
+                places.iter().zip(&values).try_for_each(|((table, key), value)| {
+                    let written = match value {
+                        Some(value) => transaction.put(*table, key, value),
+                        None => transaction.remove(*table, key),
+                    };
+                    Ok(written?)
+                })
+            })?;
+            let back = self.to.read_many(places)?;
+            if let Some(place) = values.iter().zip(&back).position(|(ours, theirs)| ours != theirs) {
+                return Err(MigrationError::Differs { table: format!("{:?}", places[place].0) });
+            }
+        }
+        Ok(())
+    }
+
+    fn bring_over_blob(&self, name: &str) -> Result<(), MigrationError> {
+        // Removed since it was listed: whose it was is not pending any more.
+        let Some(bytes) = self.from.blob(name)? else { return Ok(()) };
+        self.to.put_blob(name, &bytes)?;
+        match self.to.blob(name)? {
+            Some(back) if back == bytes => Ok(()),
+            _ => Err(MigrationError::Differs { table: "the blobs".to_owned() }),
+        }
+    }
+
+    /// Those that came or went since they were `listed`; returns how many there are.
+    fn bring_over_blobs(&self, listed: BTreeSet<String>) -> Result<u64, MigrationError> {
+        let there: BTreeSet<String> = self.from.blobs()?.into_iter().collect();
+        there.difference(&listed).try_for_each(|name| self.bring_over_blob(name))?;
+        listed.difference(&there).try_for_each(|name| self.to.remove_blob(name))?;
+        Ok(there.len() as u64)
+    }
+
+    /// Makes the new store one that opens.
+    fn complete(&self) -> Result<(), VaultError> {
+        let format = self.from.read(Table::Meta, META_FORMAT)?;
+        let format = format.ok_or(VaultError::RecordMissing { kind: "format" })?;
+        self.to.write(|transaction| {
+            transaction.remove(Table::Meta, META_UNFINISHED)?;
+            Ok(transaction.put(Table::Meta, META_FORMAT, &format)?)
+        })
+    }
 }
 
 /// Refuses what must not be copied over, and clears what an interrupted copy has left.
@@ -144,55 +303,6 @@ fn clear(store: &dyn Store) -> Result<(), MigrationError> {
     Ok(())
 }
 
-fn count(from: &dyn Store, progress: &mut dyn FnMut(Step, u64, u64)) -> Result<u64, MigrationError> {
-    let mut rows = 0;
-    for table in Table::ALL {
-        pages(from, table, |page| {
-            rows += page.len() as u64;
-            progress(Step::Count, rows, rows);
-            Ok(())
-        })?;
-    }
-    Ok(rows)
-}
-
-fn verify(
-    from: &dyn Store,
-    to: &dyn Store,
-    blobs: &[String],
-    total: u64,
-    progress: &mut dyn FnMut(Step, u64, u64),
-) -> Result<(), MigrationError> {
-    let mut done = 0;
-    for table in Table::ALL {
-        let differs = || MigrationError::Differs { table: format!("{table:?}") };
-        let mut next = Vec::new();
-        pages(from, table, |rows| {
-            let copies = page(to, table, &next, rows.len())?;
-            if rows != copies {
-                return Err(differs());
-            }
-            next = copies.last().map(|(key, _)| above(key)).unwrap_or_default();
-            done += rows.len() as u64;
-            progress(Step::Verify, done, total);
-            Ok(())
-        })?;
-        // Nothing that the old store does not have.
-        if !page(to, table, &next, 1)?.is_empty() {
-            return Err(differs());
-        }
-    }
-    let differs = || MigrationError::Differs { table: "the blobs".to_owned() };
-    for name in blobs {
-        if from.blob(name)? != to.blob(name)? {
-            return Err(differs());
-        }
-        done += 1;
-        progress(Step::Verify, done, total);
-    }
-    if to.blobs()?.len() != blobs.len() { Err(differs()) } else { Ok(()) }
-}
-
 /// Every row of a table but the marks of this module, some at a time.
 fn pages(
     store: &dyn Store,
@@ -208,15 +318,41 @@ fn pages(
     }
 }
 
-/// Up to `limit` rows from `from` on, those that are not copied left out.
+/// Up to `limit` rows from `from` on, those that are not copied left out; fewer only at the end.
 fn page(store: &dyn Store, table: Table, from: &[u8], limit: usize) -> Result<Vec<Row>, MigrationError> {
-    let marks = [META_FORMAT, META_MOVED, META_UNFINISHED];
-    let is_mark = |key: &[u8]| table == Table::Meta && marks.contains(&key);
     // Room for every mark among them.
-    let mut rows = store.scan(table, &[], from, limit + marks.len())?;
-    rows.retain(|(key, _)| !is_mark(key));
+    let mut rows = store.scan(table, &[], from, limit + MARKS.len())?;
+    rows.retain(|(key, _)| !is_mark(table, key));
     rows.truncate(limit);
     Ok(rows)
+}
+
+/// Every row from `from` on that is below `end`.
+fn rows_until(
+    store: &dyn Store,
+    table: Table,
+    mut from: Vec<u8>,
+    end: Option<&[u8]>,
+) -> Result<BTreeSet<Row>, MigrationError> {
+    let mut found = BTreeSet::new();
+    loop {
+        let rows = page(store, table, &from, SCAN_ROWS)?;
+        let last = rows.len() < SCAN_ROWS;
+        from = rows.last().map(|(key, _)| above(key)).unwrap_or_default();
+        let mut inside = rows.into_iter().filter(|(key, _)| end.is_none_or(|end| key.as_slice() < end)).peekable();
+        let beyond = inside.peek().is_none();
+        found.extend(inside);
+        if last || beyond || end.is_some_and(|end| from.as_slice() >= end) {
+            return Ok(found);
+        }
+    }
+}
+
+const MARKS: [&[u8]; 3] = [META_FORMAT, META_MOVED, META_UNFINISHED];
+
+/// Marks of copies are their own stores'.
+fn is_mark(table: Table, key: &[u8]) -> bool {
+    table == Table::Meta && MARKS.contains(&key)
 }
 
 /// The least key above `key`.

@@ -1,6 +1,7 @@
 //! `volar-vault migrate`: opens both stores and shows how far it is.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use volar_service::cli::Exit;
@@ -20,7 +21,7 @@ pub(crate) fn run(from: &Config, to: &Config) -> Result<(), Exit> {
     let style = ProgressStyle::with_template("{prefix:>12} {bar:40} {human_pos}/{human_len} records, {eta} left")
         .expect("a fixed template");
     let bar = ProgressBar::new(0).with_style(style);
-    let moved = migration::migrate(&*old, &*new, &mut |step, done, total| {
+    let moved = migration::migrate(Arc::from(old), &*new, &mut |step, done, total| {
         bar.set_prefix(match step {
             Step::Count => "counting",
             Step::Copy => "copying",

@@ -96,13 +96,16 @@ fn ask_at_terminal(config: &Config) -> Result<Option<Secret>, VaultError> {
 
 /// Opens the vault that `config` describes.
 pub fn open(config: &Config, settings: Settings) -> Result<Vault, VaultError> {
-    open_as(config, settings, Opening { typed: None, by: None, store: None })
+    open_as(config, settings, Opening { typed: None, holder: None, by: None, store: None })
 }
 
 /// The same as `opening` says.
 pub(crate) fn open_as(config: &Config, settings: Settings, opening: Opening) -> Result<Vault, VaultError> {
-    let Opening { typed, by, store } = opening;
-    let holder = holder(config, typed)?;
+    let Opening { typed, holder: held, by, store } = opening;
+    let holder = match held {
+        Some(holder) => holder,
+        None => holder(config, typed)?,
+    };
     let store = match store {
         Some(store) => store,
         None => open_store(config)?,
@@ -210,7 +213,7 @@ pub fn init(config: &Config, passphrase: bool) -> Result<bool, VaultError> {
 pub fn erase_damaged(config: &Config) -> Result<(), Exit> {
     let settings = Settings { damaged_keys: DamagedKeys::Erase, ..config.settings().map_err(Exit::usage)? };
     let typed = ask_at_terminal(config).map_err(Exit::unavailable)?;
-    let opening = Opening { typed, by: None, store: None };
+    let opening = Opening { typed, holder: None, by: None, store: None };
     let vault = open_as(config, settings, opening).map_err(Exit::unavailable)?;
     vault.settle().map_err(Exit::unavailable)
 }

@@ -57,6 +57,9 @@ pub enum Command {
     /// Unseal the vault after a start without its key, or seal it. Certificate role: operator.
     #[command(subcommand)]
     Vault(VaultCommand),
+    /// Where the vault's records lie, and moving them to PostgreSQL while it serves. Certificate role: operator.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Ask vault and matcher how they are. Certificate role: operator.
     Status,
     /// Print a configuration file with every setting and its meaning.
@@ -279,6 +282,16 @@ pub enum VaultCommand {
     },
     /// Have it forget every key and refuse everything until it is unsealed.
     Seal,
+}
+
+/// `volarctl store …`.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Say which engine keeps the records, and how a move of them goes or went.
+    Status,
+    /// Move every record to the database of the vault's [store.postgres] while it serves, and read each back; the vault then
+    /// goes on there. Shows how far it is; interrupted, it goes on in the vault.
+    Migrate,
 }
 
 /// `volarctl claim …`.

@@ -23,6 +23,7 @@ mod retention_command;
 mod run;
 mod seal_command;
 mod status_command;
+mod store_command;
 mod subject_command;
 mod waiting;
 

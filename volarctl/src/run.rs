@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::report::Report;
 use crate::{
     audit_command, backup_command, certificate_command, claim_command, keys_command, retention_command, seal_command,
-    status_command, subject_command,
+    status_command, store_command, subject_command,
 };
 
 /// Carries out the command and prints its result on standard output, or why there is none: on standard error, and
@@ -66,6 +66,7 @@ async fn call(
         Command::Claim(claim) => claim_command::run(claim, &connection.vault(As::Checkout)?, randomness).await,
         Command::Keys(command) => keys_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Backup(command) => backup_command::run(command, &connection.vault(As::Operator)?).await,
+        Command::Store(command) => store_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Vault(command) => seal_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Status => Ok(status_command::run(&connection.vault(As::Operator)?, &connection.matcher()?).await),
         Command::Certificate(_) | Command::Config => unreachable!("carried out without a server"),

@@ -47,10 +47,7 @@ impl Vault {
             pieces: Pieces::new(),
             bytes: HashMap::new(),
         };
-        self.watch.begin();
-        let made = self.copy(backups, &mut writer, expected);
-        self.watch.end();
-        let (body, mut head) = made?;
+        let (body, mut head) = self.copy(backups, &mut writer, expected)?;
         let size = |id: &PieceId| writer.bytes.get(id).copied().unwrap_or_default();
         let ids = body.wanted();
         head.bytes = ids.iter().map(size).sum();
@@ -112,13 +109,14 @@ impl Vault {
     }
 
     fn copy(&self, backups: &Backups, writer: &mut Writer<'_>, expected: u64) -> Result<(Body, Head), VaultError> {
+        let copying = self.watch.begin();
         self.read_everything(backups, writer, expected)?;
         let mut blobs = BTreeMap::new();
         for name in self.store.blobs()? {
             self.copy_blob(writer, &mut blobs, name)?;
         }
         for _ in 0..COPY_ROUNDS {
-            let changed = self.watch.take();
+            let changed = copying.take();
             let few = changed.len() <= COPY_REST;
             self.read_again(writer, changed)?;
             if few {
@@ -126,7 +124,7 @@ impl Vault {
             }
         }
         let store = &self.store;
-        let (rest, there, (ring, early), taken_at) = self.watch.finish(|last| {
+        let (rest, there, (ring, early), taken_at) = copying.finish(|last| {
             let rest = self.read_rows(last)?;
             let names: HashSet<String> = store.blobs()?.into_iter().collect();
             let mut new = Vec::new();

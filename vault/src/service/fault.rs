@@ -50,6 +50,7 @@ pub fn fault(error: VaultError) -> Fault {
         E::NoPaymentReference => (Code::FailedPrecondition, "NO_PAYMENT_REFERENCE"),
         E::EnrollmentNotActive => (Code::FailedPrecondition, "ENROLLMENT_NOT_ACTIVE"),
         E::SealedByOperator => (Code::Unavailable, "SEALED"),
+        E::NowhereToMove(_) => (Code::FailedPrecondition, "NOWHERE_TO_MOVE"),
         E::Closing => (Code::Unavailable, "CLOSING"),
         E::StillBusy => (Code::Unavailable, "STILL_BUSY"),
         E::Secret(_) => (Code::FailedPrecondition, "SECRET_UNUSABLE"),
@@ -83,6 +84,7 @@ fn internal(error: &VaultError) -> Fault {
         VaultError::Store(
             StoreError::Io { .. }
                 | StoreError::SyncFailed { .. }
+                | StoreError::Moved
                 | StoreError::Unavailable { .. }
                 | StoreError::OutcomeUnknown { .. }
                 | StoreError::Refused { .. }

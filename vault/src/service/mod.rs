@@ -9,6 +9,7 @@ mod protection;
 mod scans;
 mod seal;
 mod second_factor;
+mod store;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ pub use protection::Protection;
 pub use scans::Scans;
 pub use seal::{Seal, seated_routes};
 pub use second_factor::SecondFactor;
+pub use store::Place;
 
 /// Who may call what.
 pub const ACCESS: AccessTable = AccessTable::new(&[
@@ -61,6 +63,8 @@ pub const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.SealService/GetSeal", &[Role::Operator]),
     ("/volar.v1.SealService/Unseal", &[Role::Operator]),
     ("/volar.v1.SealService/Seal", &[Role::Operator]),
+    ("/volar.v1.StoreService/GetStore", &[Role::Operator]),
+    ("/volar.v1.StoreService/MoveStore", &[Role::Operator]),
     ("/volar.v1.AdminService/GetAuditHead", &[Role::Operator]),
     ("/volar.v1.AdminService/ListAuditLeaves", &[Role::Operator]),
     ("/volar.v1.AdminService/ProveAuditLeaf", &[Role::Operator]),

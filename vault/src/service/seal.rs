@@ -7,11 +7,12 @@ use tonic::{Code, Request, Response, Status};
 use tower::ServiceExt;
 use volar_proto::v1 as wire;
 use volar_proto::v1::seal_service_server::{SealService, SealServiceServer};
+use volar_proto::v1::store_service_server::StoreServiceServer;
 use volar_service::fault::Fault;
 use volar_service::identity::Peer;
 use zeroize::Zeroizing;
 
-use super::fault;
+use super::{Place, fault};
 use crate::keys::Secret;
 use crate::seat::{Sealed, Seat};
 
@@ -46,7 +47,9 @@ impl SealService for Seal {
 /// Every service of a vault that may be sealed.
 pub fn seated_routes(seat: &Arc<Seat>) -> Routes {
     let open = axum::Router::new().fallback(pass_on).with_state(seat.clone());
-    Routes::from(open).add_service(SealServiceServer::new(Seal(seat.clone())))
+    Routes::from(open)
+        .add_service(SealServiceServer::new(Seal(seat.clone())))
+        .add_service(StoreServiceServer::new(Place(seat.clone())))
 }
 
 /// Hands a call to the open vault's services, or says that it is sealed.
@@ -56,9 +59,11 @@ async fn pass_on(State(seat): State<Arc<Seat>>, request: http::Request<Body>) ->
             Ok(response) => response,
             Err(never) => match never {},
         },
-        Err(Sealed { reason, .. }) => {
-            let message = format!("the vault is sealed: {reason}");
-            Status::from(Fault::new(Code::Unavailable, "SEALED", message)).into_http()
-        }
+        Err(sealed) => refused(&sealed).into_http(),
     }
+}
+
+/// What whoever calls a sealed vault is told.
+pub(super) fn refused(sealed: &Sealed) -> Status {
+    Fault::new(Code::Unavailable, "SEALED", format!("the vault is sealed: {}", sealed.reason)).into()
 }

@@ -233,6 +233,9 @@ pub enum StoreError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// Another store goes on in its place.
+    #[error("the records have just moved to another store; ask again in a moment")]
+    Moved,
     /// Another process has it open.
     #[error("the store {} is in use by another process; two vaults cannot share one store", path.display())]
     InUse {

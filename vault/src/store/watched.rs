@@ -2,10 +2,11 @@
 //!
 //! A copy reads every row while others write: it is of no moment. What was written meanwhile is read again, a few times,
 //! until little is left; that is read while writers wait, a few milliseconds. From then on the copy is the store as it
-//! was at that moment, whatever the engine.
+//! was at that moment, whatever the engine. Where it is to go on in the store's place, nobody writes to the store any more.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::{Body, Compacted, Row, Rows, Store, StoreError, Table, Transaction};
@@ -14,35 +15,30 @@ use super::{Body, Compacted, Row, Rows, Store, StoreError, Table, Transaction};
 pub(crate) type Changed = BTreeSet<(Table, Vec<u8>)>;
 
 /// What is known of the writers of a [`watched`] store.
-#[derive(Debug, Default)]
 pub(crate) struct Watch {
+    inner: Arc<dyn Store>,
     /// Writers hold it together, whoever has them wait holds it alone.
     gate: RwLock<()>,
     changed: Mutex<Option<Changed>>,
+    /// One copy is made at a time.
+    copying: Mutex<()>,
+    /// Another store goes on in this one's place.
+    moved: AtomicBool,
+}
+
+/// Notes what is written while it lives.
+pub(crate) struct Copying<'a> {
+    watch: &'a Watch,
+    _alone: MutexGuard<'a, ()>,
 }
 
 impl Watch {
-    /// Notes every write from now on; whoever writes when this returns is noted.
-    pub(crate) fn begin(&self) {
-        let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+    /// Notes every write from now on; whoever writes when this returns is noted. Waits for another copy to be made.
+    pub(crate) fn begin(&self) -> Copying<'_> {
+        let alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         *self.changed() = Some(Changed::new());
-    }
-
-    /// Rows written since the beginning or the last time. Their writers may not have ended yet; those rows come again.
-    pub(crate) fn take(&self) -> Changed {
-        self.changed().as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Has writers wait while `work` looks at what was written last, then notes no more.
-    pub(crate) fn finish<T>(&self, work: impl FnOnce(Changed) -> T) -> T {
-        let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-        let last = self.changed().take().unwrap_or_default();
-        work(last)
-    }
-
-    /// Notes no more.
-    pub(crate) fn end(&self) {
-        *self.changed() = None;
+        Copying { watch: self, _alone: alone }
     }
 
     fn changed(&self) -> MutexGuard<'_, Option<Changed>> {
@@ -50,14 +46,47 @@ impl Watch {
     }
 }
 
+impl Copying<'_> {
+    /// Rows written since the beginning or the last time. Their writers may not have ended yet; those rows come again.
+    pub(crate) fn take(&self) -> Changed {
+        self.watch.changed().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Has writers wait while `work` looks at what was written last, then notes no more.
+    pub(crate) fn finish<T>(self, work: impl FnOnce(Changed) -> T) -> T {
+        let _gate = self.watch.gate.write().unwrap_or_else(PoisonError::into_inner);
+        work(self.take())
+    }
+
+    /// The same; if `work`, which may still write to the store, succeeds, nobody else ever does again.
+    pub(crate) fn hand_over<T, E>(self, work: impl FnOnce(Changed, &dyn Store) -> Result<T, E>) -> Result<T, E> {
+        let _gate = self.watch.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let ended = work(self.take(), &*self.watch.inner);
+        self.watch.moved.store(ended.is_ok(), Ordering::SeqCst);
+        ended
+    }
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        *self.watch.changed() = None;
+    }
+}
+
 /// The same store, its writes noted by the watch.
-pub(crate) fn watched(inner: Box<dyn Store>) -> (Box<dyn Store>, Arc<Watch>) {
-    let watch = Arc::new(Watch::default());
+pub(crate) fn watched(inner: Arc<dyn Store>) -> (Box<dyn Store>, Arc<Watch>) {
+    let watch = Arc::new(Watch {
+        inner: inner.clone(),
+        gate: RwLock::default(),
+        changed: Mutex::default(),
+        copying: Mutex::default(),
+        moved: AtomicBool::default(),
+    });
     (Box::new(Watched { inner, watch: watch.clone() }), watch)
 }
 
 struct Watched {
-    inner: Box<dyn Store>,
+    inner: Arc<dyn Store>,
     watch: Arc<Watch>,
 }
 
@@ -78,6 +107,9 @@ impl Store for Watched {
 
     fn transact(&self, body: &mut Body<'_>) -> Result<(), StoreError> {
         let _open = self.watch.gate.read().unwrap_or_else(PoisonError::into_inner);
+        if self.watch.moved.load(Ordering::SeqCst) {
+            return Err(StoreError::Moved);
+        }
         if self.watch.changed().is_none() {
             return self.inner.transact(body);
         }

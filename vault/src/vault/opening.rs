@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use volar_core::audit::Action;
@@ -51,7 +52,7 @@ impl Vault {
     pub(crate) fn open_copy(parts: Parts<'_>, settings: Settings) -> Result<Self, VaultError> {
         let Parts { store, key_table, holder, clock, randomness } = parts;
         let ring_path = Ring::path_beside(key_table);
-        let (store, watch) = watched(store);
+        let (store, watch) = watched(Arc::from(store));
         let (key_table, ring) = match read_meta(&*store)? {
             Some(meta) => {
                 if meta.key_id != holder.id() {

@@ -28,7 +28,7 @@ fn write_private(path: &Path, text: &str) {
 }
 
 /// A vault whose key file is under the passphrase "correct horse", which its configuration names no file of.
-fn under_a_passphrase(folder: &Path) -> Config {
+pub(crate) fn under_a_passphrase(folder: &Path) -> Config {
     let mut config: Config = toml::from_str(DEFAULTS).expect("valid");
     config.keys.file = Some(folder.join("vault.key"));
     config.store.folder = folder.join("store");
@@ -42,7 +42,7 @@ fn under_a_passphrase(folder: &Path) -> Config {
     config
 }
 
-fn seat(config: &Config, shutdown: &CancellationToken) -> Arc<Seat> {
+pub(crate) fn seat(config: &Config, shutdown: &CancellationToken) -> Arc<Seat> {
     let settings = config.settings().expect("within the rules");
     Arc::new(Seat::new(config.clone(), settings, HealthReporter::new(), shutdown.clone()))
 }

@@ -177,6 +177,17 @@ async fn a_vault_is_sealed_and_unsealed_with_a_secret_from_a_private_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_are_moved_and_where_they_are_is_said() {
+    let installation = Installation::start().await;
+    let before = installation.run(&["store", "status"]).await.json(0);
+    assert_eq!((&before["engine"], &before["move"]), (&"sled".into(), &Value::Null));
+    let moved = installation.run(&["store", "migrate"]).await.json(0);
+    assert_eq!((&moved["engine"], &moved["move"]["ended"]), (&"postgres".into(), &true.into()), "it waits for the end");
+    assert_eq!(moved["move"]["outcome"], "12 rows and 1 blobs moved to PostgreSQL and read back");
+    assert_eq!(installation.run(&["store", "migrate"]).await.error(65), "NOWHERE_TO_MOVE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn backups_are_made_listed_and_verified() {
     let installation = Installation::start().await;
     let listed = installation.run(&["backup", "list"]).await.json(0);

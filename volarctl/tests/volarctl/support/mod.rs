@@ -14,6 +14,7 @@ use volar_core::clock::{Clock, Timestamp};
 use volar_proto::v1::admin_service_server::AdminServiceServer;
 use volar_proto::v1::checkout_service_server::CheckoutServiceServer;
 use volar_proto::v1::seal_service_server::SealServiceServer;
+use volar_proto::v1::store_service_server::StoreServiceServer;
 use volar_service::access::AccessTable;
 use volar_service::identity::Role;
 use volar_service::server::{Server, ServerConfig};
@@ -33,6 +34,8 @@ const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.SealService/GetSeal", &[Role::Operator]),
     ("/volar.v1.SealService/Unseal", &[Role::Operator]),
     ("/volar.v1.SealService/Seal", &[Role::Operator]),
+    ("/volar.v1.StoreService/GetStore", &[Role::Operator]),
+    ("/volar.v1.StoreService/MoveStore", &[Role::Operator]),
     ("/volar.v1.AdminService/GetAuditHead", &[Role::Operator]),
     ("/volar.v1.AdminService/ListAuditLeaves", &[Role::Operator]),
     ("/volar.v1.AdminService/RunRetention", &[Role::Operator]),
@@ -59,7 +62,8 @@ impl Installation {
         let vault = Vault::default();
         let services = Routes::new(AdminServiceServer::new(vault.clone()))
             .add_service(CheckoutServiceServer::new(vault.clone()))
-            .add_service(SealServiceServer::new(vault.clone()));
+            .add_service(SealServiceServer::new(vault.clone()))
+            .add_service(StoreServiceServer::new(vault.clone()));
         let vault_port = serve(&tls(folder.path(), "vault-1"), services, stop.clone()).await;
         let matcher_port = serve(&tls(folder.path(), "matcher-1"), Routes::default(), stop.clone()).await;
         let config = format!(

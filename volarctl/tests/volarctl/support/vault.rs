@@ -8,6 +8,7 @@ use volar_proto::v1::admin_service_server::AdminService;
 use volar_proto::v1::checkout_service_server::CheckoutService;
 use volar_proto::v1::decide_review_request::Decision;
 use volar_proto::v1::seal_service_server::SealService;
+use volar_proto::v1::store_service_server::StoreService;
 use volar_proto::v1::*;
 use volar_service::fault::Fault;
 
@@ -31,6 +32,8 @@ struct Memory {
     /// While a backup is made: for so many looks.
     backing_up: Option<u32>,
     sealed: bool,
+    /// While records move: for so many looks.
+    moving: Option<u32>,
 }
 
 impl Vault {
@@ -288,6 +291,37 @@ impl SealService for Vault {
     async fn seal(&self, _: Request<SealRequest>) -> Result<Response<SealResponse>, Status> {
         self.memory().sealed = true;
         Ok(Response::new(SealResponse {}))
+    }
+}
+
+/// Records are moved after three looks, once.
+#[tonic::async_trait]
+impl StoreService for Vault {
+    async fn get_store(&self, _: Request<GetStoreRequest>) -> Result<Response<GetStoreResponse>, Status> {
+        let mut memory = self.memory();
+        let (engine, moving) = match memory.moving.as_mut() {
+            None => ("sled", None),
+            Some(0) => {
+                let outcome = "12 rows and 1 blobs moved to PostgreSQL and read back".to_owned();
+                ("postgres", Some(StoreMove { done: 13, total: 13, ended: true, outcome, ..StoreMove::default() }))
+            }
+            Some(looks) => {
+                *looks -= 1;
+                let (step, done) = ("copying".to_owned(), 13 - 4 * u64::from(*looks));
+                ("sled", Some(StoreMove { step, done, total: 13, ..StoreMove::default() }))
+            }
+        };
+        Ok(Response::new(GetStoreResponse { engine: engine.to_owned(), r#move: moving }))
+    }
+
+    async fn move_store(&self, _: Request<MoveStoreRequest>) -> Result<Response<MoveStoreResponse>, Status> {
+        match &mut self.memory().moving {
+            Some(0) => Err(fault(Code::FailedPrecondition, "NOWHERE_TO_MOVE")),
+            moving => {
+                *moving = Some(3);
+                Ok(Response::new(MoveStoreResponse::default()))
+            }
+        }
     }
 }
 

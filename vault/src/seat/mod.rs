@@ -1,7 +1,9 @@
 //! Where a vault is or is to be: sealed without its keys, or open. Whoever calls while it is sealed is told so; an
 //! operator opens and closes it without a restart.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod moving;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -15,22 +17,26 @@ use volar_service::identity::Peer;
 use crate::backup;
 use crate::config::{AuditConfig, Config};
 use crate::error::VaultError;
-use crate::keys::{HsmError, KeyFileError, Secret};
+use crate::keys::{HsmError, KeyFileError, KeyHolder, Secret};
 use crate::parameters::{COMPACT_CHECK_INTERVAL, SEAL_TIME_MAX, SWEEP_INTERVAL};
 use crate::server;
 use crate::service;
 use crate::store::{Compacted, Store};
 use crate::vault::{Settings, Vault, blocking};
 
+pub use moving::Moving;
+
 /// A vault's place in its process.
 pub struct Seat {
-    config: Config,
+    /// As the process was started with, but for the engine once its records have moved.
+    config: RwLock<Config>,
     settings: Settings,
     health: HealthReporter,
     shutdown: CancellationToken,
     state: RwLock<State>,
     /// One opening or closing at a time.
     changing: tokio::sync::Mutex<()>,
+    moving: Mutex<Option<Moving>>,
 }
 
 enum State {
@@ -51,6 +57,8 @@ pub struct Sealed {
 pub(crate) struct Opening {
     /// Passphrase or PIN.
     pub(crate) typed: Option<Secret>,
+    /// Who holds the keys, if they are open already.
+    pub(crate) holder: Option<Arc<dyn KeyHolder>>,
     /// The operator who says so; none at the process's start.
     pub(crate) by: Option<Peer>,
     /// The store, if it is open already.
@@ -71,7 +79,8 @@ impl Seat {
     pub fn new(config: Config, settings: Settings, health: HealthReporter, shutdown: CancellationToken) -> Self {
         let reason = "the vault is starting; wait a moment".to_owned();
         let state = RwLock::new(State::Sealed(Sealed { reason, secret_wanted: false }));
-        Self { config, settings, health, shutdown, state, changing: tokio::sync::Mutex::default() }
+        let (config, changing) = (RwLock::new(config), tokio::sync::Mutex::default());
+        Self { config, settings, health, shutdown, state, changing, moving: Mutex::default() }
     }
 
     /// Why it is sealed; `None` if it is open.
@@ -93,7 +102,7 @@ impl Seat {
     /// Opens the vault on an operator's word, with `typed` or with the passphrase or PIN in the file that the configuration
     /// names. An open one stays open. A wrong secret is tried once, and not again by itself.
     pub async fn unseal(self: &Arc<Self>, peer: Peer, typed: Option<Secret>) -> Result<(), VaultError> {
-        self.open(Opening { typed, by: Some(peer), store: None }).await
+        self.open(Opening { typed, holder: None, by: Some(peer), store: None }).await
     }
 
     /// The same at the process's start, unless an operator has sealed the vault; with `store`, if it is open already.
@@ -102,7 +111,7 @@ impl Seat {
         typed: Option<Secret>,
         store: Option<Box<dyn Store>>,
     ) -> Result<(), VaultError> {
-        self.open(Opening { typed, by: None, store }).await
+        self.open(Opening { typed, holder: None, by: None, store }).await
     }
 
     async fn open(self: &Arc<Self>, opening: Opening) -> Result<(), VaultError> {
@@ -110,21 +119,29 @@ impl Seat {
         // Opening goes on if whoever asked is gone: a large store takes longer to read than a call may take.
         let opening = tokio::spawn(async move {
             let _alone = seat.changing.lock().await;
-            if seat.sealed().is_none() {
-                return Ok(());
-            }
-            let (config, settings) = (seat.config.clone(), seat.settings.clone());
-            let opened = tokio::task::spawn_blocking(move || server::open_as(&config, settings, opening)).await;
-            match opened.map_err(|_| VaultError::Closing)? {
-                Ok(vault) => seat.take(Arc::new(vault)).await,
-                Err(error) => {
-                    tracing::warn!(%error, "the vault stays sealed");
-                    seat.set_sealed(Sealed { reason: error.to_string(), secret_wanted: seat.wants_secret() });
-                    Err(error)
-                }
-            }
+            seat.open_alone(opening).await
         });
         opening.await.unwrap_or(Err(VaultError::Closing))
+    }
+
+    async fn open_alone(&self, opening: Opening) -> Result<(), VaultError> {
+        if self.sealed().is_none() {
+            return Ok(());
+        }
+        let (config, settings) = (self.config(), self.settings.clone());
+        let opened = tokio::task::spawn_blocking(move || server::open_as(&config, settings, opening)).await;
+        match opened.map_err(|_| VaultError::Closing)? {
+            Ok(vault) => self.take(Arc::new(vault)).await,
+            Err(error) => {
+                tracing::warn!(%error, "the vault stays sealed");
+                self.set_sealed(Sealed { reason: error.to_string(), secret_wanted: self.wants_secret() });
+                Err(error)
+            }
+        }
+    }
+
+    fn config(&self) -> Config {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn take(&self, vault: Arc<Vault>) -> Result<(), VaultError> {
@@ -132,7 +149,7 @@ impl Seat {
         let closing = self.shutdown.child_token();
         let routes = service::routes(&vault, &closing);
         let sweeper = tokio::spawn(sweep(vault.clone(), closing.clone()));
-        let publisher = tokio::spawn(publish(vault.clone(), self.config.audit.clone(), closing.clone()));
+        let publisher = tokio::spawn(publish(vault.clone(), self.config().audit, closing.clone()));
         let archivist = tokio::spawn(backup::keep_up(vault.clone(), closing.clone()));
         let compactor = tokio::spawn(compact(vault.clone(), closing.clone()));
         let tasks = [sweeper, publisher, archivist, compactor];
@@ -164,6 +181,10 @@ impl Seat {
 
     async fn close(&self, sealed: Sealed) -> Result<(), VaultError> {
         let _alone = self.changing.lock().await;
+        self.close_alone(sealed).await
+    }
+
+    async fn close_alone(&self, sealed: Sealed) -> Result<(), VaultError> {
         self.tell(ServingStatus::NotServing).await;
         let before = std::mem::replace(&mut *self.write(), State::Sealed(sealed));
         let State::Open(opened) = before else { return Ok(()) };
@@ -195,7 +216,7 @@ impl Seat {
     }
 
     fn wants_secret(&self) -> bool {
-        let keys = &self.config.keys;
+        let keys = self.config().keys;
         match (&keys.hsm, &keys.file) {
             (Some(hsm), _) => hsm.pin_file.is_none(),
             (None, Some(file)) => {
