@@ -51,6 +51,8 @@ struct Shared {
     acknowledged: Mutex<Vec<Acknowledged>>,
     /// How often an enrolment was refused for now, by reason.
     refusals: Mutex<BTreeMap<String, u64>>,
+    /// What a kiosk was told that no asking again mends.
+    for_good: Mutex<Option<String>>,
     admissions: AtomicU64,
     /// What the gate was told instead, and when.
     not_admitted: Mutex<Vec<String>>,
@@ -124,8 +126,18 @@ impl Failover {
         // Whatever was under way is one a kiosk; the next is new.
         let enough = self.acknowledged() + usize::try_from(KIOSKS).expect("few") + 1;
         while self.acknowledged() < enough {
+            self.check_refusals();
             assert!(start.elapsed() < OUTAGE_MAX * 4, "no write for {:?}: {:?}", start.elapsed(), self.refusals());
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn check_refusals(&self) {
+        let for_good = self.shared.for_good.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(refusal) = &*for_good {
+            let log = std::fs::read_to_string(self.system.folder().join("logs/vault.log")).unwrap_or_default();
+            let errors: Vec<&str> = log.lines().filter(|line| line.contains("\"ERROR\"")).collect();
+            panic!("{refusal}; the vault's last errors:\n{}", errors[errors.len().saturating_sub(20)..].join("\n"));
         }
     }
 
@@ -174,6 +186,7 @@ impl Failover {
             let ended = tokio::time::timeout(ANSWER_TIME_MAX, kiosk).await;
             ended.expect("a kiosk waits for its answer for ever").expect("a kiosk does not panic");
         }
+        self.check_refusals();
         (&mut self.gate).await.expect("the gate does not panic");
         self.check_admissions();
         self.check_enrollments().await;
@@ -245,7 +258,11 @@ async fn kiosk(clients: &Clients, palms: &Palms, shared: &Shared) {
                 // CANCELLED is what a server says whose own time limit for a call is over; its outcome is unknown.
                 let passes = [tonic::Code::Unavailable, tonic::Code::DeadlineExceeded, tonic::Code::Cancelled];
                 let passes = passes.contains(&status.code());
-                assert!(passes, "person {seed} is refused for good: {status:?}");
+                if !passes {
+                    let mut for_good = shared.for_good.lock().unwrap_or_else(PoisonError::into_inner);
+                    for_good.get_or_insert_with(|| format!("person {seed} is refused for good: {status:?}"));
+                    return;
+                }
                 let mut refusals = shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
                 *refusals.entry(reason(&status)).or_default() += 1;
             }

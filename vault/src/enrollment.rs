@@ -217,7 +217,8 @@ impl Vault {
         loop {
             let asked = peer.clone();
             let standing = blocking(self, move |vault| vault.standing(&asked, enrollment)).await?;
-            let Some(wake) = wake.as_mut().filter(|_| standing.state == Some(State::Pending)) else {
+            let waits = standing.state == Some(State::Pending) && !self.is_closing();
+            let Some(wake) = wake.as_mut().filter(|_| waits) else {
                 return Ok(standing);
             };
             if !matches!(tokio::time::timeout_at(until, wake.changed()).await, Ok(Ok(()))) {

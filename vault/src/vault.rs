@@ -179,9 +179,12 @@ impl Vault {
         Ok(self.store.settle()?)
     }
 
-    /// Has work in the background end soon, so that the vault can be closed.
+    /// Has work in the background end soon and whoever waits for news be answered, so that the vault can be closed.
     pub fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
+        for gallery in self.tenants.values().flat_map(|tenant| tenant.galleries.values()) {
+            gallery.wake.send_modify(|_| {});
+        }
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -48,6 +48,8 @@ postgresql:
   bin_dir: {programs}
   pgpass: {folder}/pgpass
   use_unix_socket: true
+  # A server that is copied anew waits for no checkpoint's turn.
+  basebackup: [{{checkpoint: fast}}]
   authentication:
     superuser: {{username: postgres}}
     replication: {{username: replicator, password: {PASSWORD}}}

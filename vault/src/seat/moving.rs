@@ -4,13 +4,15 @@
 use std::sync::{Arc, PoisonError};
 
 use volar_service::identity::Peer;
+use volar_service::server::CALL_TIME_MAX;
 use volar_service::system::SystemRandomness;
 
 use super::{Opening, Sealed, Seat, State};
 use crate::config::Engine;
 use crate::error::VaultError;
-use crate::keys::KeyHolder;
+use crate::keys::{KeyHolder, KeyTableError};
 use crate::migration::{MigrationError, Moved, Step};
+use crate::parameters::STANDBY_INTERVAL;
 use crate::store::{PostgresConfig, PostgresStore, Store};
 use crate::vault::Vault;
 
@@ -119,8 +121,21 @@ impl Seat {
             return Err(VaultError::SealedByOperator);
         }
         let reason = "the vault opens over its new store; wait a moment".to_owned();
-        self.close_alone(Sealed { reason, secret_wanted: false }).await?;
-        self.open_alone(Opening { typed: None, holder: Some(holder), by: None, store: Some(store) }).await
+        match self.close_alone(Sealed { reason, secret_wanted: false }).await {
+            // The last call under way takes the old vault with it, and the lock on its keys.
+            Err(VaultError::StillBusy) => {}
+            closed => closed?,
+        }
+        let (until, mut store) = (tokio::time::Instant::now() + CALL_TIME_MAX, Some(store));
+        loop {
+            let opening = Opening { typed: None, holder: Some(holder.clone()), by: None, store: store.take() };
+            match self.open_alone(opening).await {
+                Err(VaultError::KeyTable(KeyTableError::InUse { .. })) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(STANDBY_INTERVAL).await;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     fn set_moving(&self, moving: Moving) {

@@ -15,12 +15,13 @@ use volar_service::fault::Fault;
 use volar_service::identity::Peer;
 use volar_vault::config::{Config, DEFAULTS};
 use volar_vault::error::VaultError;
+use volar_vault::format::v1::State;
 use volar_vault::seat::Seat;
 use volar_vault::server;
 use volar_vault::service::{Seal, seated_routes};
 
 use crate::services::{from, reason};
-use crate::world::{kiosk, matcher, operator};
+use crate::world::{World, kiosk, matcher, operator};
 
 fn write_private(path: &Path, text: &str) {
     std::fs::write(path, text).expect("writable");
@@ -135,4 +136,19 @@ async fn a_seal_outlives_the_process_and_is_in_the_audit_log() {
     let told: Vec<_> = leaves.iter().filter(|leaf| leaf.contains("actor operator/north/ops-1")).collect();
     assert_eq!(told.len(), 2, "{leaves:?}");
     assert!(told[0].contains("the vault was sealed") && told[1].contains("the vault was unsealed"), "{told:?}");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_news_is_answered_when_a_vault_closes() {
+    let world = World::new();
+    let vault = world.open();
+    let (enrollment, _, _) = world.enroll(&vault);
+    let waits = {
+        let vault = vault.clone();
+        async move { vault.wait_for_standing(&kiosk(), enrollment, Duration::from_secs(10)).await }
+    };
+    let waiting = tokio::spawn(waits);
+    vault.close();
+    let answered = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("it waits no longer");
+    assert_eq!(answered.expect("no panic").expect("known").state, Some(State::Pending));
 }

@@ -51,8 +51,8 @@ fn page(figures: &Value) -> String {
          PostgreSQL servers under Patroni with three etcd, each in a network of its own, one vault, one matcher, kiosks \
          that enrol up to 50 people a second and repeat what is not answered, a gate that identifies five times a \
          second. Synchronous and strict; a leader's time to live is 20 s, which is most of each outage. A killed server \
-         loses Patroni and all of PostgreSQL to SIGKILL and is started again once another leads; one that does not follow within 60 s is made anew, as `patronictl \
-         reinit` does.\n\n{}\n\n\
+         loses Patroni and all of PostgreSQL to SIGKILL and is started again once another leads; one that does not \
+         follow within 60 s is made anew, as `patronictl reinit` does.\n\n{}\n\n\
          Both standbys killed at once, and left dead for 15 s: {} acknowledged meanwhile; the first new enrolments {} s \
          after their start.\n\n\
          {} enrolments acknowledged, every one there once, before and after a start of the vault. Refused for now and \
