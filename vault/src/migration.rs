@@ -12,7 +12,6 @@ use std::sync::Arc;
 use volar_core::audit::Action;
 use volar_service::identity::Peer;
 
-use crate::audit::{About, Actor};
 use crate::error::VaultError;
 use crate::parameters::{COPY_REST, COPY_ROUNDS, SCAN_ROWS};
 use crate::store::{Changed, Row, Store, Table, Watch, watched};
@@ -96,15 +95,8 @@ impl Vault {
         peer: &Peer,
         progress: &mut dyn FnMut(Step, u64, u64),
     ) -> Result<Moved, MigrationError> {
-        self.store.write(|transaction| {
-            for tenant in self.tenants.values() {
-                // One tenant's log does not name another's operator.
-                let actor = if tenant.id == peer.tenant { peer.into() } else { Actor::vault() };
-                let what = "the records move to another store";
-                self.note(tenant, transaction, &actor, Action::Backup, About::Nobody, what)?;
-            }
-            Ok(())
-        })?;
+        let what = "the records move to another store";
+        self.store.write(|transaction| self.note_everywhere(transaction, peer, Action::Backup, what))?;
         Move { from: &*self.store, to, stop: &|| self.is_closing(), progress }.run(&self.watch)
     }
 }

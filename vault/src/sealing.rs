@@ -4,7 +4,6 @@
 use volar_core::audit::Action;
 use volar_service::identity::Peer;
 
-use crate::audit::{About, Actor};
 use crate::error::VaultError;
 use crate::store::{Store, Table};
 use crate::vault::{META_SEALED, Vault};
@@ -24,12 +23,7 @@ impl Vault {
             } else {
                 transaction.remove(Table::Meta, META_SEALED)?;
             }
-            for tenant in self.tenants.values() {
-                // One tenant's log does not name another's operator.
-                let actor = if tenant.id == peer.tenant { peer.into() } else { Actor::vault() };
-                self.note(tenant, transaction, &actor, Action::Key, About::Nobody, what)?;
-            }
-            Ok(())
+            self.note_everywhere(transaction, peer, Action::Key, what)
         })
     }
 }

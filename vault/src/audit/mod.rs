@@ -66,6 +66,22 @@ impl From<&Peer> for Actor {
 }
 
 impl Vault {
+    /// Appends a leaf about nobody to the log of every tenant: of what concerns all of them.
+    pub(crate) fn note_everywhere(
+        &self,
+        transaction: &dyn Transaction,
+        peer: &Peer,
+        action: Action,
+        what: &str,
+    ) -> Result<(), VaultError> {
+        for tenant in self.tenants.values() {
+            // One tenant's log does not name another's operator.
+            let actor = if tenant.id == peer.tenant { peer.into() } else { Actor::vault() };
+            self.note(tenant, transaction, &actor, action, About::Nobody, what)?;
+        }
+        Ok(())
+    }
+
     /// Appends a leaf, in the transaction that has the effect; returns its index.
     pub(crate) fn note(
         &self,

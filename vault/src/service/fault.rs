@@ -79,6 +79,11 @@ pub fn fault(error: VaultError) -> Fault {
 
 fn internal(error: &VaultError) -> Fault {
     tracing::error!(%error, "a call failed on the vault's own store");
+    if let VaultError::Store(StoreError::LostWrites { .. }) = error {
+        let message = "the vault's store has forgotten what it had acknowledged; the vault's log says how much, and it \
+                       writes no more";
+        return Fault::new(Code::DataLoss, "STORE_LOST_WRITES", message);
+    }
     let unavailable = matches!(
         error,
         VaultError::Store(
