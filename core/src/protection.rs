@@ -9,9 +9,13 @@
 //! A linear transform alone yields to someone who holds enough plain and protected pairs; it is one layer beside
 //! sealing at rest and mutual TLS, not a replacement for them.
 
+mod renewal;
+
 use std::fmt;
 
 use zeroize::Zeroize;
+
+pub use renewal::Renewal;
 
 use crate::secret::Key;
 use crate::template::{
@@ -93,6 +97,11 @@ impl GalleryProtection {
 
     fn embedding(&self, plain: &Embedding) -> ProtectedEmbedding {
         let mut values = Box::new(*plain.expose());
+        self.mix(&mut values);
+        ProtectedEmbedding::from_protection(values)
+    }
+
+    fn mix(&self, values: &mut [f32; EMBEDDING_DIMENSIONS]) {
         let mut scratch = [0.0; EMBEDDING_DIMENSIONS];
         for round in &self.rounds {
             for (i, &from) in round.order.iter().enumerate() {
@@ -102,7 +111,19 @@ impl GalleryProtection {
             *values = scratch;
         }
         scratch.zeroize();
-        ProtectedEmbedding::from_protection(values)
+    }
+
+    /// What [`mix`](Self::mix) would have made of the result: the transform is its own inverse, round by round.
+    fn undo(&self, values: &mut [f32; EMBEDDING_DIMENSIONS]) {
+        let mut scratch = [0.0; EMBEDDING_DIMENSIONS];
+        for round in self.rounds.iter().rev() {
+            walsh_hadamard(values);
+            for (i, &from) in round.order.iter().enumerate() {
+                scratch[from] = if round.negate[i] { -values[i] } else { values[i] };
+            }
+            *values = scratch;
+        }
+        scratch.zeroize();
     }
 
     fn code(&self, field: &OrientationField, down: usize, right: usize) -> ProtectedCode {
@@ -187,7 +208,7 @@ mod tests {
     use crate::randomness::{Randomness, SeededRandomness};
     use crate::template::{Position, Quality};
 
-    fn template(randomness: &SeededRandomness) -> Template {
+    pub(super) fn template(randomness: &SeededRandomness) -> Template {
         let mut bytes = [0; EMBEDDING_DIMENSIONS];
         randomness.fill(&mut bytes);
         let values: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) - 127.5).collect();
