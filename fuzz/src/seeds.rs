@@ -254,6 +254,7 @@ fn to_vault() -> Vec<Seed> {
             &v1::ReportScansRequest { idempotency_id: text(ID), scans: vec![scan(true), scan(false)], lost: 3 },
         ),
         message("export", 10, &v1::ExportSubjectRequest { subject_id: text(ID), ..Default::default() }),
+        message("re-protect", 11, &v1::ReprotectGalleryRequest { gallery: text("members"), from_generation: 1 }),
     ]
 }
 

@@ -15,6 +15,7 @@ mod galleries;
 mod gate;
 mod gate_page;
 mod kiosk_page;
+mod reprotecting;
 mod scan;
 mod second_factor;
 mod sensor;

@@ -2,7 +2,7 @@
 //! one palm. Everything is told from distributions over many palms, each with keys of its own, so that no single lucky
 //! pair decides.
 
-use volar_core::protection::GalleryProtection;
+use volar_core::protection::{GalleryProtection, Renewal};
 use volar_core::randomness::{Randomness, SeededRandomness};
 use volar_core::score::{ScoreModel, TargetFpir};
 use volar_core::secret::Key;
@@ -65,8 +65,14 @@ fn template(embedder: &dyn Embedder, region: &RegionOfInterest) -> Template {
 }
 
 /// Two keys that nobody else has.
-fn keys(randomness: &dyn Randomness) -> [GalleryProtection; 2] {
-    std::array::from_fn(|_| GalleryProtection::new(&Key::new(randomness.bytes())))
+fn keys(randomness: &dyn Randomness) -> [Key; 2] {
+    std::array::from_fn(|_| Key::new(randomness.bytes()))
+}
+
+/// A reference as the gallery has it after it was protected anew.
+fn renewed(renewal: &Renewal, reference: &Reference) -> Reference {
+    let (embedding, code) = (renewal.embedding(&reference.embedding), renewal.code(&reference.code));
+    Reference { embedding, code, quality: reference.quality }
 }
 
 /// How often a value of `ones` is above one of `others`; a half when the two cannot be told apart (Mann-Whitney).
@@ -98,16 +104,20 @@ fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
 fn one_palm_in_two_galleries_cannot_be_told_from_two_strangers() {
     let model = ScoreModel::for_model(&shipped().model()).expect("calibrated");
     let (palms, randomness) = (palms(), SeededRandomness::new(29));
-    let [mut same_key, mut strangers, mut linked, mut unlinked] = std::array::from_fn(|_| Scores::default());
+    let [mut same_key, mut strangers, mut linked, mut unlinked, mut anew] = std::array::from_fn(|_| Scores::default());
     for (number, palm) in palms.iter().enumerate() {
         let stranger = &palms[(number + 1) % PALMS];
-        let [one, other] = keys(&randomness);
+        let [old_key, new_key] = keys(&randomness);
+        let [one, other] = [&old_key, &new_key].map(GalleryProtection::new);
         let old_probe = one.probe(&palm.returned);
         same_key.add(&model, &old_probe, &one.reference(&palm.enrolled));
         strangers.add(&model, &old_probe, &one.reference(&stranger.enrolled));
         // The gallery under another key: that of another shop, or this one's after its key was renewed.
         linked.add(&model, &old_probe, &other.reference(&palm.enrolled));
         unlinked.add(&model, &old_probe, &other.reference(&stranger.enrolled));
+        // Renewed in the vault, and compared with a probe of the new key: as if nothing had been.
+        let kept = renewed(&Renewal::between(&old_key, &new_key), &one.reference(&palm.enrolled));
+        anew.add(&model, &other.probe(&palm.returned), &kept);
     }
 
     // The comparison itself works: under one key palms are told apart, and their owners come in.
@@ -129,13 +139,18 @@ fn one_palm_in_two_galleries_cannot_be_told_from_two_strangers() {
     assert!(mean.abs() < 3.3 / 16.0 / n.sqrt(), "mean cosine {mean:.4}");
     assert!((0.75..1.25).contains(&(deviation * 16.0)), "deviation {deviation:.4}");
 
+    // Nobody who is protected anew scores otherwise than before: rounding alone is between.
+    let moved = same_key.fused.iter().zip(&anew.fused).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(moved < 1e-3, "a score moved by {moved} decades");
+
     // An old probe is of no use under a new key: not one in its thousands would be stepped up, by the spread of all.
     let (mean, deviation) = mean_and_deviation(&linked.fused);
     let step_up_from = f64::from(model.threshold(TargetFpir::new(1e-2).expect("a rate"), 1_000).value());
     assert!(mean + 6.0 * deviation < step_up_from, "{mean:.2} \u{b1} {deviation:.2} against {step_up_from:.2}");
     assert_eq!(linked.share_from(step_up_from), 0.0);
     println!(
-        "{PALMS} palms: under one key {:.1}, strangers {:.2}, under two keys {:.2} (rank {rank:.3}, shapes {distance:.3} apart)",
+        "{PALMS} palms: under one key {:.1}, strangers {:.2}, under two keys {:.2} (rank {rank:.3}, shapes {distance:.3} apart); \
+         protected anew, scores move by {moved:.1e} at most",
         mean_and_deviation(&same_key.fused).0,
         mean_and_deviation(&strangers.fused).0,
         mean,

@@ -15,6 +15,7 @@ use crate::followers::FollowerStatus;
 use crate::format::v1::{Answer, Head, State};
 use crate::format::v3;
 use crate::parameters::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use crate::progress::ProgressStatus;
 use crate::rows::{self, Method};
 use crate::store::Table;
 use crate::vault::{Call, Vault, blocking};
@@ -26,6 +27,8 @@ pub struct GalleryStatus {
     pub gallery: GalleryId,
     /// Its generation.
     pub generation: u32,
+    /// While it is protected anew: the generation that is being taken up, or left, and how far that is.
+    pub renewal: Option<(u32, ProgressStatus)>,
     /// Its model.
     pub model: ModelId,
     /// Where its feed ends and how many subjects stand where.
@@ -60,9 +63,11 @@ impl Vault {
         let tenant = self.tenant(&peer.tenant)?;
         let now = self.clock.now();
         let status = |gallery: &crate::vault::Gallery| {
+            let standing = gallery.standing();
             Ok(GalleryStatus {
                 gallery: gallery.id.clone(),
-                generation: gallery.generation,
+                generation: standing.generation,
+                renewal: standing.other_generation().map(|other| (other, gallery.renewal.status())),
                 model: gallery.model.clone(),
                 sites: gallery.sites.clone(),
                 head: head(tenant, self.rows(), &gallery.id)?,

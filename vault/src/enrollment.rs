@@ -69,16 +69,17 @@ impl Vault {
             self.store.settle()?;
             return enrolled(answer);
         }
+        let enrolling = tenant.keys.enrolling();
         check(request, tenant, peer, self.clock.now(), self.settings.answer_lifetime)?;
 
         // First what the transaction will refer to: a crash from here to there leaves a key without a subject, which
         // the next start destroys.
-        let enrolling = tenant.keys.enrolling();
         let key = SubjectKey::generate(SubjectId::random(&*self.randomness), &*self.randomness);
         let slot = self.key_table.store(key.subject, &key.wrap(tenant, &tenant.keys.current(), &*self.randomness))?;
         let palms = request.memberships.iter().flat_map(|join| &join.palms);
         let probes = v1::PendingProbes { probes: palms.map(|palm| v1::Probe::of(&palm.probe)).collect() };
-        let sealed = key.seal(tenant, b"", &probes, &*self.randomness);
+        let generations: Vec<u32> = request.memberships.iter().map(|join| join.generation).collect();
+        let sealed = key.seal(tenant, &rows::probes_id(&generations), &probes, &*self.randomness);
         let written = self
             .store
             .put_blob(&probes_name(key.subject), &sealed)
@@ -124,7 +125,9 @@ impl Vault {
         let enrollment = EnrollmentId::random(&*self.randomness);
         let deadline = request.payment_follows.then(|| now.after(self.settings.payment_deadline));
         let sealed = |join: &Join| -> Vec<_> {
-            let seal = |palm| key.seal_palm(tenant, &join.gallery, &v1::Palm::of(palm), &*self.randomness);
+            let seal = |palm: &EnrolledPalm| {
+                key.seal_palm(tenant, &join.gallery, join.generation, &v1::Palm::of(palm), &*self.randomness)
+            };
             join.palms.iter().map(|palm| (palm.position, seal(palm))).collect()
         };
         let palms: Vec<_> = request.memberships.iter().map(|join| (&join.gallery, sealed(join))).collect();
@@ -375,8 +378,9 @@ pub(crate) fn check_galleries(named: Vec<GalleryId>) -> Result<(), VaultError> {
 
 fn check_membership(number: usize, join: &Join, tenant: &Tenant, peer: &Peer) -> Result<(), VaultError> {
     let gallery = tenant.gallery_for(peer, &join.gallery)?;
-    if join.generation != gallery.generation {
-        return Err(VaultError::GenerationMismatch { found: join.generation, current: gallery.generation });
+    let current = gallery.standing().generation;
+    if join.generation != current {
+        return Err(VaultError::GenerationMismatch { found: join.generation, current });
     }
     if join.model != gallery.model {
         let (found, current) = (join.model.to_string(), gallery.model.to_string());

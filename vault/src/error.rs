@@ -49,6 +49,9 @@ pub enum VaultError {
         /// The gallery's.
         current: u32,
     },
+    /// Another feed has taken its place.
+    #[error("the gallery's feed begins anew; follow it again")]
+    FeedRenewed,
     /// Made by another model.
     #[error("the template comes from model \"{found}\", the gallery holds \"{current}\"; update the device's software")]
     ModelMismatch {

@@ -69,15 +69,16 @@ impl Vault {
             let payment = payment.map(|sealed| key.open(tenant, &row, &sealed)).transpose()?;
             let mut memberships = Vec::with_capacity(record.memberships.len());
             for v2::Membership { gallery, sequence } in &record.memberships {
+                let gallery = tenant.gallery(gallery)?;
+                let generation = gallery.standing().generation;
                 let mut palms = Vec::with_capacity(record.positions.len());
                 for &position in &record.positions {
                     let sealed =
-                        transaction.read(Table::Palms, &rows::palm(&tenant.id, gallery, *sequence, position))?;
+                        transaction.read(Table::Palms, &rows::palm(&tenant.id, &gallery.id, *sequence, position))?;
                     let sealed = sealed.ok_or(VaultError::RecordMissing { kind: "palm" })?;
-                    palms.push(key.open_palm(tenant, gallery, position, &sealed)?);
+                    palms.push(gallery.palm(tenant, &key, position, &sealed, generation)?);
                 }
-                let gallery = tenant.gallery(gallery)?;
-                let (id, model, generation) = (gallery.id.clone(), gallery.model.clone(), gallery.generation);
+                let (id, model) = (gallery.id.clone(), gallery.model.clone());
                 memberships.push(ExportedMembership { gallery: id, model, generation, palms });
             }
             Ok(Exported {

@@ -5,6 +5,7 @@
 //! nothing of them is left.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use volar_core::audit::Action;
 use volar_core::id::{GalleryId, SiteId, SubjectId};
@@ -15,9 +16,11 @@ use volar_service::identity::Peer;
 use crate::audit::About;
 use crate::error::VaultError;
 use crate::followers::Connection;
+use crate::format::FormatError;
 use crate::format::v1::{self, Answer, Change, State};
 use crate::format::v2::Membership;
 use crate::format::v3::{self, Suspicion, Verdict};
+use crate::format::v4;
 use crate::rows::{self, Method};
 use crate::store::{Rows, Table, Transaction};
 use crate::vault::{Call, Gallery, SubjectKey, Tenant, Vault, probes_name};
@@ -77,6 +80,10 @@ pub struct FeedStart {
 pub(crate) struct Reader<'a> {
     pub(crate) peer: &'a Peer,
     pub(crate) shard: Shard,
+    /// The feed that was followed.
+    pub(crate) feed_id: [u8; 16],
+    /// The generation of what is read, as the feed's start said.
+    pub(crate) generation: u32,
 }
 
 /// What a follower wants of a feed.
@@ -112,28 +119,31 @@ impl Vault {
         }
         let now = self.clock.now();
         let place = rows::gallery(&tenant.id, &gallery.id);
+        let alone = self.changing_gallery.lock().unwrap_or_else(PoisonError::into_inner);
         let (head, renewed) = self.store.write(|transaction| {
             let row = rows::follower(&tenant.id, &gallery.id, &peer.device);
             self.put(tenant, transaction, Table::Followers, &row, &v1::Follower { seen_at: now })?;
             let head = head(tenant, transaction, &gallery.id)?;
             let mut renewed = None;
             if from_sequence > head.last_sequence + 1 {
-                let stored = tenant.record::<v1::Gallery>(transaction, Table::Galleries, &place)?;
+                let stored = tenant.record::<v4::Gallery>(transaction, Table::Galleries, &place)?;
                 let mut stored = stored.ok_or(VaultError::RecordMissing { kind: "gallery" })?;
                 stored.feed_id = self.randomness.bytes();
                 self.put(tenant, transaction, Table::Galleries, &place, &stored)?;
-                renewed = Some(stored.feed_id);
+                renewed = Some(stored);
             }
             Ok((head, renewed))
         })?;
-        if let Some(feed_id) = renewed {
-            gallery.set_feed_id(feed_id);
+        if let Some(stored) = renewed {
+            gallery.stand(&stored);
+            gallery.rouse();
             tracing::warn!(
                 gallery = %gallery.id, follower = %peer.device, from_sequence, last_sequence = head.last_sequence,
                 "a follower knows later events than the store has: the store was restored from an older copy; \
                  followers start over"
             );
         }
+        drop(alone);
         let acknowledged = (from_sequence - 1).min(head.last_sequence);
         let connection = self.followers.connect(&tenant.id, &gallery.id, &peer.device, acknowledged, now);
         Ok(start(gallery, &head, Some(connection)))
@@ -148,7 +158,15 @@ impl Vault {
         from: u64,
         limit: usize,
     ) -> Result<(Vec<FeedItem>, u64), VaultError> {
-        self.events_with(Reader { peer, shard }, gallery, from, limit, usize::MAX)
+        let standing = self.tenant(&peer.tenant)?.gallery(gallery)?.standing();
+        let reader = Reader { peer, shard, feed_id: standing.feed_id, generation: standing.generation };
+        self.events_with(reader, gallery, from, limit, usize::MAX)
+    }
+
+    /// Refuses a feed that another has taken the place of.
+    pub(crate) fn check_feed(&self, peer: &Peer, gallery: &GalleryId, feed_id: [u8; 16]) -> Result<(), VaultError> {
+        let now = self.tenant(&peer.tenant)?.gallery(gallery)?.standing().feed_id;
+        if now == feed_id { Ok(()) } else { Err(VaultError::FeedRenewed) }
     }
 
     /// The same, but fewer once `probes_max` of them have probes, which are large.
@@ -161,6 +179,7 @@ impl Vault {
         probes_max: usize,
     ) -> Result<(Vec<FeedItem>, u64), VaultError> {
         let tenant = self.tenant(&reader.peer.tenant)?;
+        self.check_feed(reader.peer, gallery, reader.feed_id)?;
         let gallery = tenant.gallery(gallery)?;
         let last = head(tenant, self.rows(), &gallery.id)?.last_sequence;
         let until = from.saturating_add(limit as u64).saturating_sub(1).min(last);
@@ -214,13 +233,41 @@ impl Vault {
             }
             let row = rows::palm(&tenant.id, &gallery.id, sequence, position);
             let sealed = self.rows().read(Table::Palms, &row)?.ok_or(VaultError::RecordMissing { kind: "palm" })?;
-            palms.push(key.open_palm(tenant, &gallery.id, position, &sealed)?);
+            let palm = gallery.palm(tenant, &key, position, &sealed, reader.generation);
+            palms.push(match palm {
+                // Put under another generation since it was read, of which nothing is left.
+                Err(VaultError::Format(FormatError::Forged { .. })) => {
+                    let sealed = self.rows().read(Table::Palms, &row)?;
+                    let sealed = sealed.ok_or(VaultError::RecordMissing { kind: "palm" })?;
+                    gallery.palm(tenant, &key, position, &sealed, reader.generation)?
+                }
+                palm => palm?,
+            });
         }
         let wanted = verdict_wanted(self, &record, gallery, reader);
         let probes = if wanted { self.store.blob(&probes_name(subject))? } else { None };
-        let probes = probes.map(|sealed| key.open(tenant, b"", &sealed)).transpose()?;
-        let probes = probes.map(|probes| probes_for(&record, gallery, probes)).transpose()?;
+        let probes =
+            probes.map(|sealed| self.probes_for(tenant, gallery, &key, &record, &sealed, reader)).transpose()?;
         Ok(News::Enrolled { palms, probes, elsewhere })
+    }
+
+    /// The probes that were made for one of somebody's galleries, as the reader's generation protects them.
+    fn probes_for(
+        &self,
+        tenant: &Tenant,
+        gallery: &Gallery,
+        key: &SubjectKey,
+        record: &v3::Subject,
+        sealed: &[u8],
+        reader: Reader<'_>,
+    ) -> Result<v1::PendingProbes, VaultError> {
+        let standing = gallery.standing();
+        let (generations, all) = self.open_probes(tenant, key, record, sealed)?;
+        let missing = || VaultError::RecordMissing { kind: "probe" };
+        let (at, hands) = record.place_in(&gallery.id).ok_or_else(missing)?;
+        let ours = all.probes.get(hands).ok_or_else(missing)?.iter();
+        let probe = |probe: &v1::Probe| standing.probe(probe.clone(), generations[at], reader.generation);
+        Ok(v1::PendingProbes { probes: ours.map(probe).collect::<Result<_, _>>()? })
     }
 
     /// Everything up to `sequence` has taken effect in the peer's memory.
@@ -390,26 +437,17 @@ fn takes(record: &v3::Subject, verdict: &Verdict) -> bool {
 }
 
 /// Whether a reader's word on a subject is still needed, of `gallery`.
-fn verdict_wanted(vault: &Vault, record: &v3::Subject, gallery: &Gallery, Reader { peer, shard }: Reader<'_>) -> bool {
+fn verdict_wanted(
+    vault: &Vault,
+    record: &v3::Subject,
+    gallery: &Gallery,
+    Reader { peer, shard, .. }: Reader<'_>,
+) -> bool {
     let here = |verdict: &&Verdict| verdict.gallery == gallery.id && verdict.shard == shard;
     let mut spoken = record.verdicts.iter().filter(here);
     let judged = spoken.clone().count() >= vault.settings.verdicts_required
         || spoken.any(|verdict| verdict.device == peer.device);
     record.state == State::Pending && !judged
-}
-
-/// The probes that were made for one of somebody's galleries: they lie in the order of the galleries.
-fn probes_for(
-    record: &v3::Subject,
-    gallery: &Gallery,
-    mut all: v1::PendingProbes,
-) -> Result<v1::PendingProbes, VaultError> {
-    let (place, hands) = (record.memberships.iter().position(|at| at.gallery == gallery.id), record.positions.len());
-    let from = place.unwrap_or(usize::MAX).saturating_mul(hands);
-    if all.probes.len() < from.saturating_add(hands) {
-        return Err(VaultError::RecordMissing { kind: "probe" });
-    }
-    Ok(v1::PendingProbes { probes: all.probes.drain(from..from + hands).collect() })
 }
 
 /// Whether so many matchers have searched all of each of somebody's galleries, each all of it or one of its parts.
@@ -429,9 +467,10 @@ fn searched_in(record: &v3::Subject, gallery: &GalleryId) -> usize {
 }
 
 fn start(gallery: &Gallery, head: &v1::Head, connection: Option<Connection>) -> FeedStart {
+    let standing = gallery.standing();
     FeedStart {
-        feed_id: gallery.feed_id(),
-        generation: gallery.generation,
+        feed_id: standing.feed_id,
+        generation: standing.generation,
         model: gallery.model.to_string(),
         sites: gallery.sites.clone(),
         last_sequence: head.last_sequence,

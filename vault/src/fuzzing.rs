@@ -9,9 +9,10 @@ use volar_proto::v1 as wire;
 
 use crate::format::audit::{AuditHead, AuditKey, AuditLeaf, AuditNode, ErasureProof, Trail};
 use crate::format::second_factor::{AnsweredChallenge, FactorTries, SecondFactor};
-use crate::format::v1::{Claim, Enrollment, Event, Follower, Gallery, Head, Idempotency, Palm, Payment, PendingProbes};
+use crate::format::v1::{Claim, Enrollment, Event, Follower, Head, Idempotency, Palm, Payment, PendingProbes};
 use crate::format::v2::{Placement, Tombstone};
 use crate::format::v3::Subject;
+use crate::format::v4::Gallery;
 use crate::format::{self, Binding, Kind, Record, VERSION};
 use crate::keys::{KeyFile, KeyHolder, KeyTable, Keyring, Ring, WRAPPED, WrappedKey};
 use crate::{convert, payment};
@@ -19,7 +20,7 @@ use crate::{convert, payment};
 const STORE: [u8; 16] = [9; 16];
 
 /// Kinds of messages that [`message`] knows.
-pub const MESSAGES: usize = 11;
+pub const MESSAGES: usize = 12;
 
 /// A message of kind `which` from a device or an operator.
 pub fn message(which: usize, bytes: &[u8]) {
@@ -62,7 +63,8 @@ pub fn message(which: usize, bytes: &[u8]) {
             let _ = convert::call(&request.idempotency_id, &request);
             let _ = convert::scans(request.scans);
         }),
-        _ => with(bytes, |request: wire::ExportSubjectRequest| drop(convert::subject_id(&request.subject_id))),
+        10 => with(bytes, |request: wire::ExportSubjectRequest| drop(convert::subject_id(&request.subject_id))),
+        _ => with(bytes, |request: wire::ReprotectGalleryRequest| drop(convert::gallery(&request.gallery))),
     }
 }
 

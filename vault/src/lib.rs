@@ -30,6 +30,8 @@ mod measure;
 pub mod migration;
 pub mod parameters;
 mod payment;
+pub mod progress;
+pub mod reprotection;
 pub mod retention;
 pub mod rotation;
 mod rows;

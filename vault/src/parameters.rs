@@ -47,6 +47,11 @@ pub const ERASURES_AT_ONCE: usize = 32;
 /// Records that a rotation of keys seals anew in one transaction, and subject keys that it wraps anew for one
 /// synchronization: others wait a few milliseconds for it at most.
 pub const ROTATION_BATCH: usize = 256;
+/// Palms that are put under another generation of their gallery in one transaction: 10 kB each, some 0.3 ms of work.
+pub const REPROTECTION_BATCH: usize = 64;
+/// Palms that may be left under the old generation when a new one is taken up: a matcher that reads them has each turned, at
+/// 0.1 ms. Kiosks enrol some while the last were put under the new one; more than this take another pass.
+pub const REPROTECTION_REST: u64 = 1_024;
 /// Sealing waits so long for calls under way. The operator's own call, which asks for it, is cut after 30 s.
 pub const SEAL_TIME_MAX: Duration = Duration::from_secs(20);
 /// The daily retention run erases so many people of a tenant in any case, and beyond them one of [`UNATTENDED_SHARE`] at

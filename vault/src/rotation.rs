@@ -9,8 +9,7 @@
 //! with two versions has one to leave. A subject's own key stays the same, so its palms, payment and consent are not
 //! touched; pseudonyms, marks of requests and ticket keys are carried over.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
@@ -22,19 +21,10 @@ use crate::error::VaultError;
 use crate::format::{self, FormatError, Kind, v2};
 use crate::keys::{KeyName, Slot};
 use crate::parameters::ROTATION_BATCH;
+use crate::progress::ProgressStatus;
 use crate::rows;
 use crate::store::{Row, Table};
 use crate::vault::{SubjectKey, Tenant, Vault};
-
-/// How far a tenant's rotation is.
-#[derive(Debug, Default)]
-pub(crate) struct Rotation {
-    /// Held by whoever does the work.
-    working: Mutex<()>,
-    done: AtomicU64,
-    total: AtomicU64,
-    stopped: Mutex<Option<String>>,
-}
 
 /// A tenant's keys as an operator sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +34,7 @@ pub struct KeysStatus {
     /// The lowest first, the last is current.
     pub versions: Vec<VersionStatus>,
     /// While versions are being left.
-    pub rotation: Option<RotationStatus>,
+    pub rotation: Option<ProgressStatus>,
 }
 
 /// One version.
@@ -65,17 +55,6 @@ pub struct Use {
     pub records: u64,
     /// Subjects' keys.
     pub subject_keys: u64,
-}
-
-/// How far a rotation is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RotationStatus {
-    /// Records and keys looked at.
-    pub done: u64,
-    /// Of about so many.
-    pub total: u64,
-    /// Why it stopped, if it did.
-    pub stopped: Option<String>,
 }
 
 /// What is sealed in a table under its tenant's keys; its rows' keys begin with the tenant.
@@ -124,11 +103,7 @@ impl Vault {
                 }
             })?;
         }
-        let rotation = (keys.len() > 1).then(|| RotationStatus {
-            done: tenant.rotation.done.load(Ordering::Relaxed),
-            total: tenant.rotation.total.load(Ordering::Relaxed),
-            stopped: tenant.rotation.stopped().clone(),
-        });
+        let rotation = (keys.len() > 1).then(|| tenant.rotation.status());
         Ok(KeysStatus { holder: self.holder.place(), versions, rotation })
     }
 
@@ -165,8 +140,7 @@ impl Vault {
         if self.tenant(tenant)?.keys.all().len() == 1 {
             return Ok(());
         }
-        // Whoever asked to go on must not read why it had stopped before.
-        *self.tenant(tenant)?.rotation.stopped() = None;
+        self.tenant(tenant)?.rotation.forget_stop();
         let (vault, tenant) = (self.clone(), tenant.clone());
         let work = move || {
             if let Err(error) = vault.finish_rotation(&tenant) {
@@ -200,13 +174,7 @@ impl Vault {
     /// Steps 2 and 3; returns at once where nothing is to be left.
     pub fn finish_rotation(&self, tenant: &TenantId) -> Result<(), VaultError> {
         let tenant = self.tenant(tenant)?;
-        let _alone = tenant.rotation.working.lock().unwrap_or_else(PoisonError::into_inner);
-        *tenant.rotation.stopped() = None;
-        let ended = self.leave_old_versions(tenant);
-        if let Err(error) = &ended {
-            *tenant.rotation.stopped() = Some(error.to_string());
-        }
-        ended
+        tenant.rotation.work(|| self.leave_old_versions(tenant))
     }
 
     fn leave_old_versions(&self, tenant: &Tenant) -> Result<(), VaultError> {
@@ -220,8 +188,7 @@ impl Vault {
             self.store.barrier()?;
             let mut total = 0;
             self.count_uses(tenant, |_, _| total += 1)?;
-            tenant.rotation.done.store(0, Ordering::Relaxed);
-            tenant.rotation.total.store(2 * total, Ordering::Relaxed);
+            tenant.rotation.begin(2 * total);
             while self.pass(tenant, target)? > 0 {}
             for version in old {
                 self.destroy_version(tenant, version)?;
@@ -244,10 +211,10 @@ impl Vault {
                 from = [last.as_slice(), &[0]].concat();
                 if table == Table::Placements {
                     moved += self.rewrap(tenant, &batch, target)?;
-                    tenant.rotation.done.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    tenant.rotation.advance(batch.len() as u64);
                 }
                 moved += self.reseal(tenant, table, kind, &batch, target)?;
-                tenant.rotation.done.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                tenant.rotation.advance(batch.len() as u64);
             }
         }
         Ok(moved)
@@ -319,12 +286,6 @@ impl Vault {
             self.note(tenant, transaction, actor, Action::Key, About::Nobody, detail)?;
             Ok(())
         })
-    }
-}
-
-impl Rotation {
-    fn stopped(&self) -> MutexGuard<'_, Option<String>> {
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

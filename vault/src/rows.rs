@@ -68,9 +68,26 @@ pub(crate) fn palm(of: &TenantId, in_gallery: &GalleryId, sequence: u64, positio
     [&event(of, in_gallery, sequence), palm_hand(position).as_slice()].concat()
 }
 
-/// A palm's id among its subject's.
-pub(crate) fn palm_id(position: Position, in_gallery: &GalleryId) -> Vec<u8> {
-    [palm_hand(position).as_slice(), in_gallery.as_str().as_bytes()].concat()
+/// The number and hand of a key of [`palm`]'s form that begins with its gallery's `prefix`.
+pub(crate) fn split_palm(prefix: &[u8], key: &[u8]) -> Option<(u64, Position)> {
+    let (number, hand) = key.strip_prefix(prefix)?.split_at_checked(8)?;
+    let position = [Position::Left, Position::Right].into_iter().find(|position| palm_hand(*position) == *hand)?;
+    Some((u64::from_be_bytes(number.try_into().ok()?), position))
+}
+
+/// A palm's id among its subject's: it opens as of its gallery's protection of that generation. Those of the first are
+/// older than generations are bound.
+pub(crate) fn palm_id(position: Position, in_gallery: &GalleryId, generation: u32) -> Vec<u8> {
+    let bound = if generation == 1 { Vec::new() } else { [[0].as_slice(), &generation.to_be_bytes()].concat() };
+    [palm_hand(position).as_slice(), in_gallery.as_str().as_bytes(), &bound].concat()
+}
+
+/// The id of a subject's probes: of the generations of their galleries, in order.
+pub(crate) fn probes_id(generations: &[u32]) -> Vec<u8> {
+    if generations.iter().all(|&generation| generation == 1) {
+        return Vec::new();
+    }
+    generations.iter().flat_map(|generation| generation.to_be_bytes()).collect()
 }
 
 /// Which hand.
@@ -166,10 +183,14 @@ mod tests {
         let subject = SubjectId::from_bytes([0; 16]);
         let at = Timestamp::from_unix_milliseconds(77);
         assert_eq!(split_subject(&self::subject(&tenant, subject)), Some((tenant.clone(), subject)));
-        assert_eq!(split_deadline(&deadline(at, &tenant, subject)), Some((at, tenant, subject)));
+        assert_eq!(split_deadline(&deadline(at, &tenant, subject)), Some((at, tenant.clone(), subject)));
         for table in [Table::Idempotency, Table::Claims, Table::AnsweredChallenges] {
             assert_eq!(split_expiry(&expiry(at, table, b"row")), Some((at, table, b"row".as_slice())));
         }
+        let (gallery, at) = ("members".parse::<GalleryId>().expect("a slug"), self::gallery);
+        let palm = palm(&tenant, &gallery, 7, Position::Right);
+        assert_eq!(split_palm(&at(&tenant, &gallery), &palm), Some((7, Position::Right)));
+        assert_eq!(split_palm(&at(&tenant, &gallery), &palm[..palm.len() - 1]), None);
         assert_eq!(split_expiry(&[0; 8]), None);
         assert_eq!(split_expiry(&[9; 12]), None);
         assert_eq!(split_subject(b"short"), None);

@@ -1,15 +1,14 @@
 //! The vault: keys, store and galleries, opened together and checked against each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use volar_core::audit::Action;
 use volar_core::clock::{Clock, Timestamp};
-use volar_core::id::{DeviceId, GalleryId, IdempotencyId, ModelId, SiteId, SubjectId, TenantId};
+use volar_core::id::{DeviceId, GalleryId, IdempotencyId, ModelId, SubjectId, TenantId};
 use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
 use volar_service::identity::Peer;
@@ -23,15 +22,17 @@ use crate::format::v1::{self, Answer};
 use crate::format::{self, Binding, FormatError, Record, v2, v3};
 use crate::keys::{KeyHolder, KeyTable, Keyring, Ring};
 use crate::parameters::ERASURES_AT_ONCE;
+use crate::progress::Progress;
 use crate::retention::Schedules;
-use crate::rotation::Rotation;
 use crate::rows::{self, Method};
 use crate::second_factor::Hasher;
 use crate::store::{Compacted, Rows, Store, Table, Transaction, Watch};
 
+mod gallery;
 mod opening;
 mod subject_key;
 
+pub(crate) use gallery::Gallery;
 pub(crate) use opening::{META_FORMAT, META_MOVED, META_RESTORED, META_SEALED, META_STORE, META_UNFINISHED};
 pub(crate) use subject_key::SubjectKey;
 
@@ -54,6 +55,10 @@ pub struct Vault {
     pub(crate) erasing: [Mutex<()>; ERASURES_AT_ONCE],
     /// One rotation at a time makes a version: two would make the same one.
     pub(crate) beginning_rotation: Mutex<()>,
+    /// One change of a gallery's record at a time: what is known of it follows in the same order.
+    pub(crate) changing_gallery: Mutex<()>,
+    /// One rewriting of somebody's pending probes at a time.
+    pub(crate) renewing_probes: Mutex<()>,
     pub(crate) closing: AtomicBool,
     /// Where backups go, if anywhere.
     pub(crate) backups: Option<Backups>,
@@ -113,20 +118,7 @@ pub(crate) struct Tenant {
     pub(crate) id: TenantId,
     pub(crate) keys: Keyring,
     pub(crate) galleries: BTreeMap<GalleryId, Gallery>,
-    pub(crate) rotation: Rotation,
-}
-
-/// One gallery as it stands in memory.
-pub(crate) struct Gallery {
-    pub(crate) id: GalleryId,
-    pub(crate) generation: u32,
-    pub(crate) model: ModelId,
-    /// The sites whose devices may use it; none for every site of the tenant.
-    pub(crate) sites: BTreeSet<SiteId>,
-    pub(crate) key: Key,
-    feed_id: Mutex<[u8; 16]>,
-    /// The feed's last sequence number: a wake-up; what happened is read from the store.
-    pub(crate) wake: watch::Sender<u64>,
+    pub(crate) rotation: Progress,
 }
 
 /// A writing call's id, and a hash of its body.
@@ -153,7 +145,8 @@ impl Vault {
     /// The protection of a tenant's gallery.
     pub fn protection(&self, tenant: &TenantId, gallery: &GalleryId) -> Result<Protection, VaultError> {
         let gallery = self.tenant(tenant)?.gallery(gallery)?;
-        Ok(Protection { key: gallery.key.clone(), generation: gallery.generation, model: gallery.model.clone() })
+        let standing = gallery.standing();
+        Ok(Protection { key: standing.key.clone(), generation: standing.generation, model: gallery.model.clone() })
     }
 
     /// The same for a capture device, which the audit log then names.
@@ -183,7 +176,7 @@ impl Vault {
     pub fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
         for gallery in self.tenants.values().flat_map(|tenant| tenant.galleries.values()) {
-            gallery.wake.send_modify(|_| {});
+            gallery.rouse();
         }
     }
 
@@ -348,24 +341,5 @@ impl Tenant {
 
     pub(crate) fn binding<'a>(&'a self, id: &'a [u8], key_version: u32) -> Binding<'a> {
         Binding { tenant: &self.id, subject: None, id, key_version }
-    }
-}
-
-impl Gallery {
-    pub(crate) fn feed_id(&self) -> [u8; 16] {
-        *self.feed_id.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_feed_id(&self, feed_id: [u8; 16]) {
-        *self.feed_id.lock().unwrap_or_else(PoisonError::into_inner) = feed_id;
-    }
-
-    /// Tells whoever waits on this gallery that its feed reaches `sequence`.
-    pub(crate) fn wake(&self, sequence: u64) {
-        self.wake.send_if_modified(|last| {
-            let later = sequence > *last;
-            *last = (*last).max(sequence);
-            later
-        });
     }
 }

@@ -57,6 +57,9 @@ pub enum Command {
     /// Unseal the vault after a start without its key, or seal it. Certificate role: operator.
     #[command(subcommand)]
     Vault(VaultCommand),
+    /// A gallery's protection: a new one without anybody's hand. Certificate role: operator.
+    #[command(subcommand)]
+    Gallery(GalleryCommand),
     /// Where the vault's records lie, and moving them to PostgreSQL while it serves. Certificate role: operator.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -251,6 +254,19 @@ pub enum KeysCommand {
     /// Make a new version, put everything under it and destroy the old one, while the vault serves. Ctrl-C stops only the
     /// watching: the vault goes on, also after a restart, and the same command joins it again.
     Rotate,
+}
+
+/// `volarctl gallery …`.
+#[derive(Debug, Subcommand)]
+pub enum GalleryCommand {
+    /// Protect a gallery under a new key: nobody shows a hand again, probes and copies of the old references match nothing
+    /// any more. Devices fetch the new key by themselves; matchers read the gallery anew, and answer nobody for as long as
+    /// a start takes. Ctrl-C stops only the watching: the vault goes on, also after a restart, and the same command joins
+    /// it again.
+    ReProtect {
+        /// The gallery.
+        gallery: GalleryId,
+    },
 }
 
 /// `volarctl backup …`.

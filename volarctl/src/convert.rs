@@ -88,6 +88,10 @@ pub(crate) fn gallery(gallery: &v1::GalleryStatus) -> Value {
         "subjects_in_review": gallery.subjects_in_review,
         "last_sequence": gallery.last_sequence,
         "sites": gallery.sites,
+        "renewal": gallery.renewal.as_ref().map(|renewal| json!({
+            "other_generation": renewal.other_generation, "done": renewal.done, "total": renewal.total,
+            "stopped": Some(&renewal.stopped).filter(|stopped| !stopped.is_empty()),
+        })),
         "followers": gallery.followers.iter().map(follower).collect::<Vec<_>>(),
     })
 }

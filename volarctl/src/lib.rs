@@ -16,6 +16,7 @@ mod export_page;
 pub mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gallery_command;
 mod keys_command;
 mod moment;
 pub mod report;

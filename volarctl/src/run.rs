@@ -12,8 +12,8 @@ use crate::connection::{As, Connection, DEFAULTS};
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::{
-    audit_command, backup_command, certificate_command, claim_command, keys_command, retention_command, seal_command,
-    status_command, store_command, subject_command,
+    audit_command, backup_command, certificate_command, claim_command, gallery_command, keys_command,
+    retention_command, seal_command, status_command, store_command, subject_command,
 };
 
 /// Carries out the command and prints its result on standard output, or why there is none: on standard error, and
@@ -66,6 +66,7 @@ async fn call(
         Command::Claim(claim) => claim_command::run(claim, &connection.vault(As::Checkout)?, randomness).await,
         Command::Keys(command) => keys_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Backup(command) => backup_command::run(command, &connection.vault(As::Operator)?).await,
+        Command::Gallery(command) => gallery_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Store(command) => store_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Vault(command) => seal_command::run(command, &connection.vault(As::Operator)?).await,
         Command::Status => Ok(status_command::run(&connection.vault(As::Operator)?, &connection.matcher()?).await),

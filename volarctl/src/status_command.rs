@@ -89,13 +89,23 @@ fn gallery_table(status: &GetStatusResponse) -> String {
             gallery.subjects_active.to_string(),
             gallery.subjects_pending.to_string(),
             gallery.subjects_in_review.to_string(),
-            format!("{}, generation {}", shown(&gallery.model), gallery.generation),
+            format!("{}, generation {}", shown(&gallery.model), generation(gallery)),
             if gallery.sites.is_empty() { "all".to_owned() } else { shown(&gallery.sites.join(", ")) },
             if followers.is_empty() { "none connected".to_owned() } else { followers.join(", ") },
         ]
     };
     let header = ["gallery", "active", "pending", "in review", "model", "sites", "matchers"];
     table(&header, status.galleries.iter().map(row).collect())
+}
+
+/// A gallery's generation, and which one is being taken up or left.
+pub(crate) fn generation(gallery: &volar_proto::v1::GalleryStatus) -> String {
+    let now = gallery.generation;
+    match gallery.renewal.as_ref().map(|renewal| renewal.other_generation) {
+        None => now.to_string(),
+        Some(next) if next > now => format!("{now}, on its way to {next}"),
+        Some(old) => format!("{now}, leaving {old}"),
+    }
 }
 
 fn uptime(seconds: u64) -> String {

@@ -1662,6 +1662,23 @@ pub struct GalleryStatus {
     /// The sites that may use it; none for every site of the tenant.
     #[prost(string, repeated, tag = "9")]
     pub sites: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Set while the gallery is protected anew.
+    #[prost(message, optional, tag = "10")]
+    pub renewal: ::core::option::Option<GalleryRenewal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GalleryRenewal {
+    /// The generation that palms are put under, or, lower than the gallery's, the one that is being left.
+    #[prost(uint32, tag = "1")]
+    pub other_generation: u32,
+    /// People looked at, of about so many.
+    #[prost(uint64, tag = "2")]
+    pub done: u64,
+    #[prost(uint64, tag = "3")]
+    pub total: u64,
+    /// Why it stopped; ReprotectGallery goes on. Empty while it runs.
+    #[prost(string, tag = "4")]
+    pub stopped: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FollowerStatus {
@@ -1840,6 +1857,16 @@ pub struct KeyRotation {
     #[prost(string, tag = "3")]
     pub stopped: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReprotectGalleryRequest {
+    #[prost(string, tag = "1")]
+    pub gallery: ::prost::alloc::string::String,
+    /// The current generation as the caller knows it: asking twice protects anew once.
+    #[prost(uint32, tag = "2")]
+    pub from_generation: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReprotectGalleryResponse {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RotateKeysRequest {
     /// The current version as the caller knows it: asking twice rotates once.
@@ -4775,6 +4802,32 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("volar.v1.AdminService", "RotateKeys"));
             self.inner.unary(req, path, codec).await
         }
+        /// Protects a gallery under a new key without anybody's hand, in the background; GetStatus tells how far it is. Probes of
+        /// the old generation are refused afterwards, and matchers follow the gallery's feed anew.
+        pub async fn reprotect_gallery(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReprotectGalleryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReprotectGalleryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/volar.v1.AdminService/ReprotectGallery",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("volar.v1.AdminService", "ReprotectGallery"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The audit log's signed tree head as it is now, with the proof that an older tree is its beginning.
         pub async fn get_audit_head(
             &mut self,
@@ -5058,6 +5111,15 @@ pub mod admin_service_server {
             request: tonic::Request<super::RotateKeysRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RotateKeysResponse>,
+            tonic::Status,
+        >;
+        /// Protects a gallery under a new key without anybody's hand, in the background; GetStatus tells how far it is. Probes of
+        /// the old generation are refused afterwards, and matchers follow the gallery's feed anew.
+        async fn reprotect_gallery(
+            &self,
+            request: tonic::Request<super::ReprotectGalleryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReprotectGalleryResponse>,
             tonic::Status,
         >;
         /// The audit log's signed tree head as it is now, with the proof that an older tree is its beginning.
@@ -5465,6 +5527,52 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RotateKeysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/volar.v1.AdminService/ReprotectGallery" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReprotectGallerySvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ReprotectGalleryRequest>
+                    for ReprotectGallerySvc<T> {
+                        type Response = super::ReprotectGalleryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReprotectGalleryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::reprotect_gallery(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReprotectGallerySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

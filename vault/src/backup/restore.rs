@@ -22,7 +22,7 @@ use crate::format::audit::Trail;
 use crate::format::second_factor::SecondFactor;
 use crate::format::v1::{self, State};
 use crate::format::v2::Membership;
-use crate::format::{self, FormatError};
+use crate::format::{self, FormatError, v4};
 use crate::keys::{Entry, KeyId, KeyTable, Keyring, Ring};
 use crate::migration::{self, MigrationError};
 use crate::parameters::SCAN_ROWS;
@@ -299,7 +299,7 @@ impl Vault {
         for key in galleries {
             let tenant = self.tenant_of(&key, None)?;
             self.store.write(|transaction| {
-                let stored = tenant.record::<v1::Gallery>(transaction, Table::Galleries, &key)?;
+                let stored = tenant.record::<v4::Gallery>(transaction, Table::Galleries, &key)?;
                 let mut stored = stored.ok_or(VaultError::RecordMissing { kind: "gallery" })?;
                 stored.feed_id = self.randomness.bytes();
                 self.put(&tenant, transaction, Table::Galleries, &key, &stored)
@@ -346,24 +346,27 @@ impl Vault {
             Ok::<bool, VaultError>(sealed.is_some())
         };
         for Membership { gallery, sequence } in &record.memberships {
+            let generations = self.generations(tenant, gallery)?;
             for &position in &record.positions {
                 let place = rows::palm(&tenant.id, gallery, *sequence, position);
-                let palm = |key: &SubjectKey, sealed: &[u8]| key.open_palm(tenant, gallery, position, sealed).map(drop);
+                let palm = |key: &SubjectKey, sealed: &[u8]| {
+                    Ok(key.open_palm(tenant, gallery, &generations, position, sealed).map(drop)?)
+                };
                 if !open(rows.read(Table::Palms, &place)?, &palm)? {
                     return Err(VaultError::RecordMissing { kind: "palm" });
                 }
             }
         }
-        let payment = |key: &SubjectKey, sealed: &[u8]| key.open::<v1::Payment>(tenant, &row, sealed).map(drop);
+        let payment = |key: &SubjectKey, sealed: &[u8]| Ok(key.open::<v1::Payment>(tenant, &row, sealed).map(drop)?);
         if !open(rows.read(Table::Payments, &row)?, &payment)? && record.payment_bound {
             return Err(VaultError::RecordMissing { kind: "payment" });
         }
-        open(rows.read(Table::Trails, &row)?, &|key, sealed| key.open::<Trail>(tenant, &row, sealed).map(drop))?;
-        let factor = |key: &SubjectKey, sealed: &[u8]| key.open::<SecondFactor>(tenant, &row, sealed).map(drop);
+        open(rows.read(Table::Trails, &row)?, &|key, sealed| Ok(key.open::<Trail>(tenant, &row, sealed).map(drop)?))?;
+        let factor = |key: &SubjectKey, sealed: &[u8]| Ok(key.open::<SecondFactor>(tenant, &row, sealed).map(drop)?);
         open(rows.read(Table::SecondFactors, &row)?, &factor)?;
         if record.state == State::Pending {
             let probes = self.store.blob(&probes_name(subject))?;
-            open(probes, &|key, sealed| key.open::<v1::PendingProbes>(tenant, b"", sealed).map(drop))?;
+            open(probes, &|key, sealed| self.open_probes(tenant, key, &record, sealed).map(drop))?;
         }
         Ok(opened)
     }
@@ -381,4 +384,4 @@ impl Vault {
 }
 
 /// Opens one sealed record, and says whether it opened.
-type Opens<'a> = dyn Fn(&SubjectKey, &[u8]) -> Result<(), FormatError> + 'a;
+type Opens<'a> = dyn Fn(&SubjectKey, &[u8]) -> Result<(), VaultError> + 'a;

@@ -4,7 +4,7 @@
 use volar_core::id::SubjectId;
 use volar_core::template::Position;
 
-use super::{FeedItem, News, Reader, probes_for, verdict_wanted};
+use super::{FeedItem, News, Reader, verdict_wanted};
 use crate::error::VaultError;
 use crate::format::v1::{self, Change};
 use crate::format::{v2, v3};
@@ -134,8 +134,8 @@ impl Vault {
                 Ok(Opened { key, record, palms, elsewhere, .. }) => {
                     // Those beyond what is read at once come with the next events.
                     let Some(sealed) = probes.next() else { break };
-                    let probes = sealed.map(|sealed| key.open(tenant, b"", &sealed)).transpose()?;
-                    let probes = probes.map(|probes| probes_for(&record, gallery, probes)).transpose()?;
+                    let open = |sealed: Vec<u8>| self.probes_for(tenant, gallery, &key, &record, &sealed, reader);
+                    let probes = sealed.map(open).transpose()?;
                     News::Enrolled { palms, probes, elsewhere }
                 }
             };
@@ -168,7 +168,7 @@ impl Vault {
                 Position::Left => left.as_ref(),
                 Position::Right => right.as_ref(),
             };
-            key.open_palm(tenant, &gallery.id, *position, sealed?).ok()
+            gallery.palm(tenant, &key, *position, sealed?, reader.generation).ok()
         });
         let palms = palms.collect::<Option<Vec<v1::Palm>>>()?;
         let probes_wanted = verdict_wanted(self, &record, gallery, reader);

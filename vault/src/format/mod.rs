@@ -14,6 +14,7 @@ pub mod second_factor;
 pub mod v1;
 pub mod v2;
 pub mod v3;
+pub mod v4;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -24,7 +25,7 @@ use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
 use zeroize::Zeroizing;
 
-pub use v3::VERSION;
+pub use v4::VERSION;
 
 const NONCE: usize = 12;
 const HEADER: usize = 1 + 4 + NONCE;
@@ -33,7 +34,7 @@ const HEADER: usize = 1 + 4 + NONCE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// [`v1::Gallery`]
+    /// [`v4::Gallery`]
     Gallery = 1,
     /// [`v1::Head`]
     Head = 2,

@@ -13,7 +13,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::{Kind, Record, early};
 
 /// A gallery's protection and feed.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Gallery {
     /// Counts up when the gallery is protected anew.
     pub generation: u32,
@@ -337,7 +337,7 @@ macro_rules! records {
         })*
     };
 }
-records!(Gallery, Head, Palm, PendingProbes, Payment, Enrollment, Idempotency, Claim, Event, Follower);
+records!(Head, Palm, PendingProbes, Payment, Enrollment, Idempotency, Claim, Event, Follower);
 
 impl Subject {
     pub(super) fn decode(plain: &[u8]) -> Result<Self, postcard::Error> {

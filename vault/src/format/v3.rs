@@ -1,6 +1,8 @@
 //! Records that changed in schema version 3: of a suspected duplicate the score is kept. What is not here is as it was in
 //! version 2.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use volar_core::clock::Timestamp;
 use volar_core::id::{DeviceId, EnrollmentId, GalleryId, SiteId, SubjectId};
@@ -12,7 +14,7 @@ use super::v2::{self, Membership};
 use super::{Kind, Record};
 
 /// The schema version.
-pub const VERSION: u8 = 3;
+const VERSION: u8 = 3;
 
 /// Somebody whom a new subject may be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +69,13 @@ impl Subject {
     /// Whether they belong to `gallery`.
     pub fn is_member_of(&self, gallery: &GalleryId) -> bool {
         self.memberships.iter().any(|membership| membership.gallery == *gallery)
+    }
+
+    /// Which of their galleries this is, and which of their pending probes are for it.
+    pub fn place_in(&self, gallery: &GalleryId) -> Option<(usize, Range<usize>)> {
+        let at = self.memberships.iter().position(|membership| membership.gallery == *gallery)?;
+        let hands = self.positions.len();
+        Some((at, at * hands..(at + 1) * hands))
     }
 
     /// What a review is about: the first suspicion, if they are in review.

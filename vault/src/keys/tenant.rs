@@ -4,7 +4,7 @@
 //! wrapped anew: pseudonyms stay what checkouts know people by, requests are known again, and tickets sealed before a
 //! rotation are claimed after it.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ring::hmac;
 use volar_core::clock::Timestamp;
@@ -165,7 +165,7 @@ impl Keyring {
 
     /// Makes `next` the current version, once no subject key that was wrapped under the old one is without a referrer.
     pub(crate) fn take_up(&self, next: Arc<TenantKeys>) {
-        let _nobody = self.enrolling.write().unwrap_or_else(PoisonError::into_inner);
+        let _nobody = self.nobody_enrolling();
         self.versions.write().unwrap_or_else(PoisonError::into_inner).push(next);
     }
 
@@ -174,9 +174,15 @@ impl Keyring {
         self.versions.write().unwrap_or_else(PoisonError::into_inner).retain(|keys| keys.version != version);
     }
 
-    /// To be held from wrapping a new subject's key until the store refers to it.
+    /// To be held from wrapping a new subject's key, and looking at what galleries their palms must be for, until the store
+    /// refers to it.
     pub(crate) fn enrolling(&self) -> RwLockReadGuard<'_, ()> {
         self.enrolling.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be held while something changes that whoever enrols has looked at.
+    pub(crate) fn nobody_enrolling(&self) -> RwLockWriteGuard<'_, ()> {
+        self.enrolling.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What new records are sealed under.

@@ -146,6 +146,7 @@ impl Seat {
 
     async fn take(&self, vault: Arc<Vault>) -> Result<(), VaultError> {
         vault.resume_rotations()?;
+        vault.resume_reprotections()?;
         let closing = self.shutdown.child_token();
         let routes = service::routes(&vault, &closing);
         let sweeper = tokio::spawn(sweep(vault.clone(), closing.clone()));

@@ -87,6 +87,18 @@ impl AdminService for Admin {
         Ok(Response::new(wire::RotateKeysResponse { keys: Some(convert::keys(keys)) }))
     }
 
+    async fn reprotect_gallery(
+        &self,
+        request: Request<wire::ReprotectGalleryRequest>,
+    ) -> Result<Response<wire::ReprotectGalleryResponse>, Status> {
+        let (peer, vault) = (Peer::of(&request)?, self.0.clone());
+        let wire::ReprotectGalleryRequest { gallery, from_generation } = request.into_inner();
+        let begun =
+            blocking(&self.0, move |_| vault.reprotect_gallery(&peer, &convert::gallery(&gallery)?, from_generation));
+        begun.await.map_err(fault)?;
+        Ok(Response::new(wire::ReprotectGalleryResponse {}))
+    }
+
     async fn get_audit_head(
         &self,
         request: Request<wire::GetAuditHeadRequest>,

@@ -18,6 +18,7 @@ pub fn fault(error: VaultError) -> Fault {
         E::GalleryUnknown { .. } => (Code::NotFound, "GALLERY_UNKNOWN"),
         E::GalleryNotForSite { .. } => (Code::PermissionDenied, "GALLERY_NOT_FOR_SITE"),
         E::GenerationMismatch { .. } => (Code::FailedPrecondition, "GENERATION_MISMATCH"),
+        E::FeedRenewed => (Code::Unavailable, "FEED_RENEWED"),
         E::ModelMismatch { .. } => (Code::FailedPrecondition, "MODEL_MISMATCH"),
         E::Field { .. } => (Code::InvalidArgument, "FIELD_INVALID"),
         E::ConsentMissing => (Code::InvalidArgument, "CONSENT_MISSING"),

@@ -48,6 +48,8 @@ impl TemplateFeed for Feed {
             wanted,
             next: request.from_sequence.min(start.last_sequence + 1),
             epoch: None,
+            feed_id: start.feed_id,
+            generation: start.generation,
             wake,
             sender,
         };
@@ -97,6 +99,9 @@ struct Stream {
     next: u64,
     /// Epoch of the ticket key told last.
     epoch: Option<u32>,
+    /// The feed that was followed, and its generation.
+    feed_id: [u8; 16],
+    generation: u32,
     wake: watch::Receiver<u64>,
     sender: mpsc::Sender<Result<wire::FollowResponse, Status>>,
 }
@@ -138,14 +143,18 @@ impl Stream {
 
     /// Tells everything from the next number to the feed's end.
     async fn tell_events(&mut self) -> Result<(), Ended> {
+        let (feed_id, generation) = (self.feed_id, self.generation);
         let Wanted::Events(shard) = self.wanted else {
+            if let Err(error) = self.vault.check_feed(&self.peer, &self.gallery, feed_id) {
+                return Err(self.fail(error).await);
+            }
             self.next = self.next.max(*self.wake.borrow() + 1);
             return Ok(());
         };
         loop {
             let (peer, gallery, from) = (self.peer.clone(), self.gallery.clone(), self.next);
             let read = blocking(&self.vault, move |vault| {
-                let reader = Reader { peer: &peer, shard };
+                let reader = Reader { peer: &peer, shard, feed_id, generation };
                 vault.events_with(reader, &gallery, from, FEED_BATCH, FEED_BATCH_PROBES)
             });
             let read = read.await;
@@ -181,6 +190,11 @@ impl Stream {
     }
 
     async fn fail(&self, error: VaultError) -> Ended {
+        let error = match error {
+            // The gallery was protected anew while its events were read.
+            VaultError::GenerationMismatch { .. } => VaultError::FeedRenewed,
+            error => error,
+        };
         // A follower that has left needs no reason.
         let _ = self.sender.send(Err(fault(error).into())).await;
         Ended

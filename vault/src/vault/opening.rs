@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
 use volar_core::id::{SubjectId, TenantId};
@@ -17,7 +16,7 @@ use crate::config::GalleryConfig;
 use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, SecretBytes};
-use crate::format::v2;
+use crate::format::{v2, v4};
 use crate::keys::{Contents, KeyId, KeyTable, KeyTableError, Keyring, Ring, RingError, Slot};
 use crate::rows;
 use crate::store::{Store, StoreError, Table, watched};
@@ -89,6 +88,8 @@ impl Vault {
             opened_at,
             erasing: Default::default(),
             beginning_rotation: Default::default(),
+            changing_gallery: Default::default(),
+            renewing_probes: Default::default(),
             closing: Default::default(),
             backups: None,
             restored_at,
@@ -173,15 +174,16 @@ impl Vault {
         let GalleryConfig { id, model, sites } = configured;
         let row = rows::gallery(&tenant.id, id);
         let stored = self.store.write(|transaction| {
-            if let Some(stored) = tenant.record::<v1::Gallery>(transaction, Table::Galleries, &row)? {
+            if let Some(stored) = tenant.record::<v4::Gallery>(transaction, Table::Galleries, &row)? {
                 return Ok(stored);
             }
             let key = Zeroizing::new(self.randomness.bytes::<{ Key::LENGTH }>());
-            let made = v1::Gallery {
+            let made = v4::Gallery {
                 generation: 1,
                 model: model.clone(),
                 feed_id: self.randomness.bytes(),
                 key: SecretBytes::new(*key),
+                other: None,
             };
             self.put(tenant, transaction, Table::Galleries, &row, &made)?;
             let what = format!("the protection key of gallery {id} was made");
@@ -197,15 +199,7 @@ impl Vault {
         }
         let head = tenant.record::<v1::Head>(self.rows(), Table::Heads, &row)?.unwrap_or_default();
         self.remember_followers(tenant, id)?;
-        Ok(Gallery {
-            id: id.clone(),
-            generation: stored.generation,
-            model: stored.model,
-            sites: sites.clone(),
-            key: Key::new(*stored.key.expose()),
-            feed_id: std::sync::Mutex::new(stored.feed_id),
-            wake: watch::Sender::new(head.last_sequence),
-        })
+        Ok(Gallery::new(id.clone(), sites.clone(), &stored, head.last_sequence))
     }
 
     /// Whose each slot is, as the store knows it: tenants that are no longer configured included.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{Tenant, Vault};
 use crate::error::VaultError;
-use crate::format::{self, Binding, FormatError, Kind, Record, v1, v2};
+use crate::format::{self, Binding, FormatError, Kind, Record, v1, v2, v3, v4};
 use crate::keys::{Slot, TenantKeys, WRAPPED, WrappedKey};
 use crate::rows;
 use crate::store::{Rows, Table};
@@ -64,32 +64,39 @@ impl SubjectKey {
         format::open(sealed, &self.key, self.binding(tenant, id))
     }
 
-    /// A palm of theirs as it is sealed: it opens as that hand, in that gallery, and nowhere else.
+    /// A palm of theirs as it is sealed: it opens as that hand, in that gallery, of that generation, and nowhere else.
     pub(crate) fn seal_palm(
         &self,
         tenant: &Tenant,
         gallery: &GalleryId,
+        generation: u32,
         palm: &v1::Palm,
         by: &dyn Randomness,
     ) -> Vec<u8> {
-        self.seal(tenant, &rows::palm_id(palm.position, gallery), palm, by)
+        self.seal(tenant, &rows::palm_id(palm.position, gallery, generation), palm, by)
     }
 
-    /// The same the other way.
+    /// The same the other way: the palm, and which of these generations it is of.
     pub(crate) fn open_palm(
         &self,
         tenant: &Tenant,
         gallery: &GalleryId,
+        generations: &[u32],
         position: Position,
         sealed: &[u8],
-    ) -> Result<v1::Palm, FormatError> {
-        // Version 1 did not bind the gallery: each person had one.
-        let id = if format::schema(sealed) == Some(1) {
-            rows::palm_hand(position).to_vec()
-        } else {
-            rows::palm_id(position, gallery)
-        };
-        self.open(tenant, &id, sealed)
+    ) -> Result<(u32, v1::Palm), FormatError> {
+        if format::schema(sealed) == Some(1) {
+            // Version 1 did not bind the gallery: each person had one, and none had been protected anew.
+            return Ok((1, self.open(tenant, &rows::palm_hand(position), sealed)?));
+        }
+        let mut opened = Err(FormatError::Forged { kind: Kind::Palm });
+        for &generation in generations {
+            match self.open(tenant, &rows::palm_id(position, gallery, generation), sealed) {
+                Err(error @ FormatError::Forged { .. }) => opened = Err(error),
+                palm => return Ok((generation, palm?)),
+            }
+        }
+        opened
     }
 
     /// Opens the commitment to this subject in leaf `index` of the audit log.
@@ -103,6 +110,40 @@ impl SubjectKey {
 }
 
 impl Vault {
+    /// A pending subject's probes, and of which generation of each of their galleries they are.
+    pub(crate) fn open_probes(
+        &self,
+        tenant: &Tenant,
+        key: &SubjectKey,
+        record: &v3::Subject,
+        sealed: &[u8],
+    ) -> Result<(Vec<u32>, v1::PendingProbes), VaultError> {
+        let mut possible = vec![Vec::new()];
+        for v2::Membership { gallery, .. } in &record.memberships {
+            let generations = self.generations(tenant, gallery)?;
+            let with = |before: &Vec<u32>, next: u32| before.iter().copied().chain([next]).collect();
+            possible = generations.iter().flat_map(|&next| possible.iter().map(move |one| with(one, next))).collect();
+        }
+        for generations in possible {
+            match key.open(tenant, &rows::probes_id(&generations), sealed) {
+                Err(FormatError::Forged { .. }) => {}
+                probes => return Ok((generations, probes?)),
+            }
+        }
+        Err(FormatError::Forged { kind: Kind::PendingProbes }.into())
+    }
+
+    /// The generations that something of a gallery may be of, one that is not configured any more included.
+    pub(crate) fn generations(&self, tenant: &Tenant, gallery: &GalleryId) -> Result<Vec<u32>, VaultError> {
+        if let Some(gallery) = tenant.galleries.get(gallery) {
+            return Ok(gallery.standing().generations());
+        }
+        let stored =
+            tenant.record::<v4::Gallery>(self.rows(), Table::Galleries, &rows::gallery(&tenant.id, gallery))?;
+        let stored = stored.ok_or(VaultError::RecordMissing { kind: "gallery" })?;
+        Ok([Some(stored.generation), stored.other.map(|other| other.generation)].into_iter().flatten().collect())
+    }
+
     /// A subject's key; `None` if it was destroyed.
     pub(crate) fn subject_key(
         &self,

@@ -24,6 +24,7 @@ mod memberships;
 mod model;
 mod people;
 mod postgres;
+mod reprotecting;
 mod retaining;
 mod rotating;
 mod scan;

@@ -156,6 +156,17 @@ async fn keys_are_shown_and_a_rotation_is_watched_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gallery_is_protected_anew_and_watched_to_its_end() {
+    let installation = Installation::start().await;
+    let gone = installation.run(&["gallery", "re-protect", "nowhere"]).await;
+    assert!(!gone.error(65).is_empty());
+    let renewed = installation.run(&["gallery", "re-protect", "members"]).await.json(0);
+    let asked = installation.vault.calls("re-protect");
+    assert_eq!(asked, ["members 1"], "it names the generation to leave, so that twice is once");
+    assert_eq!((&renewed["generation"], &renewed["renewal"]), (&2.into(), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_vault_is_sealed_and_unsealed_with_a_secret_from_a_private_file() {
     use std::os::unix::fs::PermissionsExt;
     let installation = Installation::start().await;

@@ -31,6 +31,7 @@ const ACCESS: AccessTable = AccessTable::new(&[
     ("/volar.v1.AdminService/DecideReview", &[Role::Operator]),
     ("/volar.v1.AdminService/GetKeys", &[Role::Operator]),
     ("/volar.v1.AdminService/RotateKeys", &[Role::Operator]),
+    ("/volar.v1.AdminService/ReprotectGallery", &[Role::Operator]),
     ("/volar.v1.SealService/GetSeal", &[Role::Operator]),
     ("/volar.v1.SealService/Unseal", &[Role::Operator]),
     ("/volar.v1.SealService/Seal", &[Role::Operator]),

@@ -29,6 +29,8 @@ struct Memory {
     claims: HashMap<Vec<u8>, String>,
     /// While version 1 is being left: for so many looks.
     looks: Option<u32>,
+    /// While `members` is protected anew: for so many looks.
+    renewing: Option<u32>,
     /// While a backup is made: for so many looks.
     backing_up: Option<u32>,
     sealed: bool,
@@ -78,7 +80,9 @@ impl AdminService for Vault {
             followers: vec![FollowerStatus { device: "matcher-1".to_owned(), acknowledged_sequence: 10 }],
             ..GalleryStatus::default()
         };
-        let galleries = vec![gallery("members"), gallery("staff")];
+        let (generation, renewal) = self.memory().generation();
+        let members = GalleryStatus { generation, renewal, ..gallery("members") };
+        let galleries = vec![members, gallery("staff")];
         Ok(Response::new(GetStatusResponse { version: "0.1.0".to_owned(), galleries, uptime_seconds: 61 }))
     }
 
@@ -188,6 +192,17 @@ impl AdminService for Vault {
         Ok(Response::new(RotateKeysResponse { keys: Some(memory.keys()) }))
     }
 
+    async fn reprotect_gallery(
+        &self,
+        request: Request<ReprotectGalleryRequest>,
+    ) -> Result<Response<ReprotectGalleryResponse>, Status> {
+        let ReprotectGalleryRequest { gallery, from_generation } = request.into_inner();
+        let mut memory = self.memory();
+        memory.calls.push(("re-protect", format!("{gallery} {from_generation}")));
+        memory.renewing = Some(2);
+        Ok(Response::new(ReprotectGalleryResponse {}))
+    }
+
     async fn get_audit_head(
         &self,
         request: Request<GetAuditHeadRequest>,
@@ -252,6 +267,20 @@ impl AdminService for Vault {
 }
 
 impl Memory {
+    /// Of `members`: 1 until it is protected anew, which takes a look to take up the next and one to leave the first.
+    fn generation(&mut self) -> (u32, Option<GalleryRenewal>) {
+        let renewal =
+            |other_generation, done| Some(GalleryRenewal { other_generation, done, total: 10, stopped: String::new() });
+        match self.renewing.as_mut() {
+            None => (1, None),
+            Some(0) => (2, None),
+            Some(looks) => {
+                *looks -= 1;
+                if *looks == 1 { (1, renewal(2, 5)) } else { (2, renewal(1, 9)) }
+            }
+        }
+    }
+
     fn keys(&mut self) -> GetKeysResponse {
         let version = |version| KeyVersion {
             version,
