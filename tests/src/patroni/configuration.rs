@@ -1,4 +1,9 @@
 //! What Patroni, etcd and PostgreSQL are told: what `README.md` tells operators to.
+//!
+//! Patroni speaks etcd's second interface here. Over the third, releases before 3.0.3, Debian 12's among them, renew a
+//! leader's lock without looking whose it has become meanwhile (patroni/patroni#2689): a primary that was cut off and
+//! comes back takes it from the one that led in its place, and the cluster loses what that one acknowledged. Over the
+//! second, which Debian's etcd has, the lock is renewed only by whom it names.
 
 use std::fs;
 use std::net::IpAddr;
@@ -29,17 +34,22 @@ pub(super) fn patroni(cluster: &Path, folder: &Path, number: usize, places: &[Pl
         r#"scope: volar
 name: {name}
 restapi: {{listen: "{page}:8008", connect_address: "{peer}:8008"}}
-etcd3: {{hosts: "{etcd}"}}
+etcd: {{hosts: "{etcd}"}}
 bootstrap:
   dcs:
     ttl: {ttl}
-    loop_wait: 2
+    loop_wait: 1
     retry_timeout: 5
     synchronous_mode: true
     synchronous_mode_strict: true
     postgresql:
       use_pg_rewind: true
-      parameters: {{wal_log_hints: "on", synchronous_commit: "on", max_connections: 100}}
+      parameters:
+        wal_log_hints: "on"
+        synchronous_commit: "on"
+        max_connections: 100
+        # The other standby must follow the new primary before anything is acknowledged.
+        wal_retrieve_retry_interval: 500ms
   initdb: [{{encoding: UTF8}}, {{locale: C}}, data-checksums]
 postgresql:
   listen: "{listen}:5432"
@@ -94,7 +104,7 @@ pub(super) fn etcd(folder: &Path, number: usize, places: &[Place]) -> Vec<String
         ("election-timeout", "3000".to_owned()),
     ];
     let words = words.into_iter().map(|(name, value)| format!("--{name}={value}"));
-    words.chain(["--unsafe-no-fsync".to_owned()]).collect()
+    words.chain(["--enable-v2", "--unsafe-no-fsync"].map(str::to_owned)).collect()
 }
 
 /// Writes what the vault and the servers know each other by: one authority, one certificate for every server, and the
