@@ -3,11 +3,12 @@
 //!
 //! - Inner products and angular distances under one key stay exactly as they were, so accuracy does.
 //! - Under two keys the same palm scores like two strangers (unlinkable); a new key revokes (renewable).
-//! - The key is known to capture devices and the vault. A matcher never has it, so what it holds in memory cannot
-//!   be turned back into a palm's texture without it.
+//! - The key is known to capture devices and the vault. A matcher never has it: what it holds in memory is no palm's
+//!   texture to whoever reads a few of them.
 //!
-//! A linear transform alone yields to someone who holds enough plain and protected pairs; it is one layer beside
-//! sealing at rest and mutual TLS, not a replacement for them.
+//! It yields to someone who holds enough plain and protected pairs, and the permutation mostly to someone who holds thousands of
+//! one gallery's codes (`docs/protection.md`); it is one layer beside sealing at rest, locked memory and mutual TLS, not a
+//! replacement for them.
 
 mod renewal;
 

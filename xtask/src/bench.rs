@@ -2,6 +2,8 @@
 
 mod failover;
 mod identify;
+mod inversion;
+mod python;
 mod scaling;
 mod serve;
 mod vault;
@@ -29,6 +31,8 @@ pub struct Arguments {
 enum What {
     /// Compare identification in a large gallery with other libraries, on the same embeddings in one run.
     Identify(identify::Arguments),
+    /// Try to get plain templates out of protected ones, as somebody would who has stolen a gallery.
+    Inversion(inversion::Arguments),
     /// How the cost of identifying grows with the gallery: a model fitted to smaller sizes, and the largest beside it.
     Scaling(scaling::Arguments),
     /// Enrolments, claims, the feed and erasures of the vault on sled and PostgreSQL, beside plain inserts of the same bytes.
@@ -51,6 +55,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })?;
     match &arguments.what {
         Some(What::Identify(arguments)) => identify::run(arguments)?,
+        Some(What::Inversion(arguments)) => inversion::run(arguments)?,
         Some(What::Scaling(arguments)) => scaling::run(arguments)?,
         Some(What::Vault(arguments)) => vault::run(arguments)?,
         Some(What::Serve(arguments)) => serve::run(arguments)?,

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use serde::{Deserialize, Serialize};
 
+use super::python::{environment, succeed};
 use super::{absolute, bench, in_folder, machine};
-use crate::signals;
 use crate::workspace::root;
 
 /// What is installed from PyPI.
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn measure(arguments: &Arguments, sizes: &[usize], folder: &Path) -> anyhow::Result<Results> {
     let mut results = Results::default();
-    let python = if arguments.alone { None } else { Some(environment(folder)?) };
+    let python = if arguments.alone { None } else { Some(environment(folder, &PEERS)?) };
     for &palms in sizes {
         let (data, ours) = (folder.join("data"), folder.join("ours.json"));
         let (palms, data, ours) = (palms.to_string(), absolute(&data)?, absolute(&ours)?);
@@ -112,28 +112,6 @@ fn measure(arguments: &Arguments, sizes: &[usize], folder: &Path) -> anyhow::Res
         succeed(&mut plot)?;
     }
     Ok(results)
-}
-
-/// A virtual environment with the peers; its Python.
-fn environment(folder: &Path) -> anyhow::Result<PathBuf> {
-    let venv = folder.join("venv");
-    let python = venv.join("bin/python");
-    let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status();
-    if !made.is_ok_and(|status| status.success()) {
-        bail!("cannot make a virtual environment; install python3-venv, or measure Volar --alone");
-    }
-    println!("installing {} into a virtual environment", PEERS.join(", "));
-    succeed(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PEERS))?;
-    Ok(python)
-}
-
-fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    signals::check()?;
-    if !status.success() {
-        bail!("{:?} failed ({status})", command.get_program());
-    }
-    Ok(())
 }
 
 fn table(rows: &[Row]) -> Table {
