@@ -5,8 +5,8 @@
 //!    the next generation already becomes what the current one would have made.
 //! 2. The generations change places, in one transaction, and the feed gets a new id. Matchers start over at it and read
 //!    palms that are as they want them; devices whose probes are refused fetch the new key.
-//! 3. Whoever was enrolled meanwhile is put under the new generation too, until a pass finds nothing, and the old key goes. Probes and references of
-//!    the old generation are noise from then on.
+//! 3. Whoever was enrolled meanwhile is put under the new generation too, until a pass finds nothing, and the old key goes.
+//!    Probes and references of the old generation are noise from then on.
 //!
 //! Nothing needs to be remembered for going on after a crash: a sealed palm opens as its gallery's, of its generation, and
 //! as no other; a gallery with two generations has one to take up or to leave.
@@ -101,8 +101,10 @@ impl Vault {
                         self.change_places(tenant, gallery)?;
                     }
                     Some(_) => {
-                        // Whoever wrote under the old generation has committed: nobody enrols while places change.
-                        self.store.barrier()?;
+                        // Whoever looked at the old generation has written, and what the store was too busy to answer for
+                        // is committed before this empty transaction.
+                        drop(tenant.keys.nobody_enrolling());
+                        self.store.write(|_| Ok(()))?;
                         self.put_under(tenant, gallery, standing.generation, 0)?;
                         self.forget_other(tenant, gallery)?;
                     }
