@@ -1,8 +1,9 @@
 //! Enrols made-up persons from many threads at once and prints each acknowledged enrollment on a line of its own, and
 //! the rate at the end. The store is compacted over and over meanwhile. The crash test kills it in mid-work.
 //!
-//! `cargo run --release -p volar-vault --example load -- FOLDER WRITERS SECONDS CODES [URL]`: CODES is how many
-//! orientation codes each of the two probes has, 245 from a kiosk; URL is a PostgreSQL database to use instead of sled.
+//! `cargo run --release -p volar-vault --example load -- FOLDER WRITERS SECONDS CODES [URL [shared]]`: CODES is
+//! how many orientation codes each of the two probes has, 245 from a kiosk; URL is a PostgreSQL database to use instead of
+//! sled, `shared` with other vaults.
 
 use std::io::Write;
 use std::path::Path;
@@ -24,8 +25,8 @@ mod people;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ([folder, writers, seconds, codes] | [folder, writers, seconds, codes, _]) = arguments.as_slice() else {
-        return Err("usage: load FOLDER WRITERS SECONDS CODES [URL]".into());
+    let [folder, writers, seconds, codes, database @ ..] = arguments.as_slice() else {
+        return Err("usage: load FOLDER WRITERS SECONDS CODES [URL [shared]]".into());
     };
     let (writers, seconds, codes): (u64, u64, usize) = (writers.parse()?, seconds.parse()?, codes.parse()?);
     let mut config: Config = toml::from_str(DEFAULTS)?;
@@ -33,9 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.keys.file = Some(folder.join("vault.key"));
     config.store.folder = folder.join("store");
     config.store.key_table = folder.join("keys");
-    if let Some(url) = arguments.get(4) {
+    if let Some(url) = database.first() {
         config.store.engine = Engine::Postgres;
-        config.store.postgres = Some(PostgresConfig::at(url));
+        let shared = database.get(1).is_some_and(|word| word == "shared");
+        config.store.postgres = Some(PostgresConfig { shared, ..PostgresConfig::at(url) });
     }
     server::init(&config, false)?;
     let vault = server::open(&config, config.settings()?)?;

@@ -274,6 +274,15 @@ pub struct SettingError {
 }
 
 impl Config {
+    /// The same for work that needs store and key table to itself.
+    pub fn alone(&self) -> Self {
+        let mut alone = self.clone();
+        if let Some(postgres) = &mut alone.store.postgres {
+            postgres.shared = false;
+        }
+        alone
+    }
+
     /// What the vault serves and how.
     pub fn settings(&self) -> Result<Settings, SettingError> {
         let demand = |holds: bool, setting, rule| {
@@ -299,9 +308,14 @@ impl Config {
         let placed = *engine != Engine::Postgres || postgres.is_some();
         demand(placed, "[store.postgres]", "must say where the database is")?;
         // With sled it is where the records may be moved to.
-        if let Some(PostgresConfig { connections, patience_seconds, .. }) = postgres {
+        if let Some(PostgresConfig { connections, patience_seconds, shared, .. }) = postgres {
             demand((1..=100).contains(connections), "store.postgres.connections", "must be 1 to 100")?;
             demand((1..=60).contains(patience_seconds), "store.postgres.patience_seconds", "must be 1 to 60")?;
+            let rule = "is for a vault that waits for another's end; those that share a store serve at the same time";
+            demand(!(*shared && self.store.standby), "store.standby", rule)?;
+            let rule = "needs a vault that shares its store with no other; back the database and the key table up by their \
+                        own means, or set store.postgres.shared to false";
+            demand(!(*shared && self.backup.is_some()), "[backup]", rule)?;
         }
         let payment = self.enrollment.payment_deadline_seconds;
         let setting = "enrollment.payment_deadline_seconds";
@@ -467,5 +481,19 @@ mod tests {
         (postgres.password_file, postgres.certificate, postgres.key) = (None, None, None);
         let expected = PostgresConfig { ca: postgres.ca.clone(), ..PostgresConfig::at(postgres.url.clone()) };
         assert_eq!(postgres, expected, "the defaults printed are the defaults");
+    }
+
+    #[test]
+    fn vaults_that_share_a_store_neither_stand_by_nor_back_up() {
+        let database = "[store.postgres]\nurl = \"postgresql://volar@%2Frun/volar\"\nshared = true\n";
+        let text = format!("{}\n{database}", DEFAULTS.replace("engine = \"sled\"", "engine = \"postgres\""));
+        parsed(&text).settings().expect("within the rules");
+        assert!(!parsed(&text).alone().store.postgres.expect("set").shared);
+        let backup = "[backup]\nfolder = \"b\"\nkeys = \"k\"\n";
+        let standing_by = text.replace("standby = false", "standby = true");
+        for (text, name) in [(standing_by, "store.standby"), (format!("{text}{backup}"), "[backup]")] {
+            let error = parsed(&text).settings().expect_err(name).to_string();
+            assert!(error.contains(name) && error.contains("share"), "{error}");
+        }
     }
 }

@@ -98,7 +98,7 @@ impl Vault {
             Err((error, true)) => return Err(error),
             // The same call came twice at once, or the store refused: nothing refers to this key.
             unused => {
-                self.key_table.destroy(slot)?;
+                self.key_table.destroy(slot, key.subject)?;
                 self.key_table.release(slot);
                 self.store.remove_blob(&probes_name(key.subject))?;
                 return unused.map(|(enrollment, _)| enrollment).map_err(|(error, _)| error);

@@ -127,6 +127,12 @@ impl Vault {
         let told = match tombstone.told.clone() {
             Some(told) => told,
             None => {
+                let (whose, galleries) = (peer.tenant.clone(), tombstone.memberships.clone());
+                let looked = blocking(self, move |vault| {
+                    let tenant = vault.tenant(&whose)?;
+                    galleries.iter().try_for_each(|event| vault.look_at_followers(tenant, &event.gallery))
+                });
+                looked.await?;
                 let (wait, now) = (self.settings.erasure_wait, self.clock.now());
                 let told = self.followers.taken_in(&peer.tenant, &tombstone.memberships, wait, now).await;
                 let tenant = peer.tenant.clone();
@@ -261,7 +267,7 @@ impl Vault {
         let Some(placement) = placement else { return Ok(()) };
         // The mark must be durable before the key is gone.
         self.store.settle()?;
-        self.key_table.destroy(Slot(placement.slot))?;
+        self.key_table.destroy(Slot(placement.slot), subject)?;
         self.note_erased(&tenant.id, subject);
         self.store.write(|transaction| {
             for table in [

@@ -223,6 +223,22 @@ pub enum VaultError {
         /// What is missing.
         kind: &'static str,
     },
+    /// Needs the vault to itself.
+    #[error(
+        "{what} needs a vault that shares its store with no other: stop the others, start one with [store.postgres] shared = false, and ask it again"
+    )]
+    Shared {
+        /// What was asked.
+        what: &'static str,
+    },
+    /// Several vaults, one of which names what the others have not met.
+    #[error(
+        "tenant \"{tenant}\" is new, and its keys are made by the vault that is started first: stop the others, start this one, then them"
+    )]
+    TenantNewToOthers {
+        /// The tenant.
+        tenant: TenantId,
+    },
     /// The key file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),

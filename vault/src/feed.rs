@@ -122,7 +122,7 @@ impl Vault {
         let alone = self.changing_gallery.lock().unwrap_or_else(PoisonError::into_inner);
         let (head, renewed) = self.store.write(|transaction| {
             let row = rows::follower(&tenant.id, &gallery.id, &peer.device);
-            self.put(tenant, transaction, Table::Followers, &row, &v1::Follower { seen_at: now })?;
+            self.put(tenant, transaction, Table::Followers, &row, &self.follower_row(now, from_sequence - 1))?;
             let head = head(tenant, transaction, &gallery.id)?;
             let mut renewed = None;
             if from_sequence > head.last_sequence + 1 {

@@ -10,9 +10,11 @@ use volar_core::clock::Timestamp;
 use volar_core::id::{DeviceId, GalleryId, TenantId};
 
 use crate::error::VaultError;
-use crate::format::v1::{self, Told};
+use crate::format::v1::Told;
 use crate::format::v2::Membership;
-use crate::parameters::{FOLLOWER_FORGOTTEN_AFTER, FOLLOWERS_EXPECTED_FOR};
+use crate::format::v5;
+use crate::keys::Company;
+use crate::parameters::{FOLLOWER_FORGOTTEN_AFTER, FOLLOWER_LEASE, FOLLOWERS_EXPECTED_FOR};
 use crate::rows;
 use crate::store::Table;
 use crate::vault::{Tenant, Vault};
@@ -28,7 +30,8 @@ struct Registry {
     connections: AtomicU64,
 }
 
-type Place = (TenantId, GalleryId, DeviceId);
+/// Whose follower of what, and which.
+pub(crate) type Place = (TenantId, GalleryId, DeviceId);
 
 #[derive(Clone, Copy, Debug)]
 struct Follower {
@@ -38,14 +41,56 @@ struct Follower {
     seen_at: Timestamp,
     /// Until then an erasure waits for it: it followed the vault before this start, and is about to again.
     expected_until: Timestamp,
+    /// What the other vaults over the same store say of it.
+    elsewhere: Option<Elsewhere>,
+    /// What was last said of it to them.
+    told: Option<Elsewhere>,
+}
+
+/// A follower as another vault knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// How far it has come.
+    pub(crate) acknowledged: u64,
+    /// Until when that vault answers for its following.
+    pub(crate) until: Timestamp,
 }
 
 /// Of a follower that is not waited for before it comes.
-const NOT_EXPECTED: Timestamp = Timestamp::from_unix_milliseconds(0);
+pub(crate) const NOT_EXPECTED: Timestamp = Timestamp::from_unix_milliseconds(0);
 
 impl Follower {
+    fn new(connection: Option<u64>, acknowledged: u64, seen_at: Timestamp) -> Self {
+        Self { connection, acknowledged, seen_at, expected_until: NOT_EXPECTED, elsewhere: None, told: None }
+    }
+
+    fn is_connected(&self, now: Timestamp) -> bool {
+        self.connection.is_some() || self.elsewhere.is_some_and(|elsewhere| now < elsewhere.until)
+    }
+
     fn is_here(&self, now: Timestamp) -> bool {
-        self.connection.is_some() || now < self.expected_until
+        self.is_connected(now) || now < self.expected_until
+    }
+
+    fn acknowledged(&self) -> u64 {
+        match self.elsewhere {
+            Some(elsewhere) if self.connection.is_none() => elsewhere.acknowledged,
+            _ => self.acknowledged,
+        }
+    }
+
+    /// What others are to be told of it; `None` if they know, or if it does not follow this vault and never did.
+    fn news(&self, now: Timestamp) -> Option<Elsewhere> {
+        let acknowledged = self.acknowledged;
+        let (until, is_news) = match (self.connection, self.told) {
+            (Some(_), told) => {
+                let lasts = |told: Elsewhere| told.until.since(now) > FOLLOWER_LEASE / 2;
+                let known = told.is_some_and(|told| told.acknowledged == acknowledged && lasts(told));
+                (now.after(FOLLOWER_LEASE), !known)
+            }
+            (None, told) => (NOT_EXPECTED, told.is_some_and(|told| told.until != NOT_EXPECTED)),
+        };
+        is_news.then_some(Elsewhere { acknowledged, until })
     }
 }
 
@@ -82,8 +127,10 @@ impl Followers {
     ) -> Connection {
         let place = (tenant.clone(), gallery.clone(), device.clone());
         let number = self.0.connections.fetch_add(1, Ordering::Relaxed);
-        let (connection, expected_until) = (Some(number), NOT_EXPECTED);
-        self.lock().insert(place.clone(), Follower { connection, acknowledged, seen_at: now, expected_until });
+        let mut followers = self.lock();
+        let told = followers.get(&place).and_then(|follower| follower.told);
+        followers.insert(place.clone(), Follower { told, ..Follower::new(Some(number), acknowledged, now) });
+        drop(followers);
         self.changed();
         Connection { followers: self.clone(), place, number }
     }
@@ -98,7 +145,41 @@ impl Followers {
         expected_until: Timestamp,
     ) {
         let place = (tenant.clone(), gallery.clone(), device);
-        self.lock().entry(place).or_insert(Follower { connection: None, acknowledged: 0, seen_at, expected_until });
+        self.lock().entry(place).or_insert(Follower { expected_until, ..Follower::new(None, 0, seen_at) });
+    }
+
+    /// Takes over what another vault says of a follower.
+    pub(crate) fn hear(
+        &self,
+        tenant: &TenantId,
+        gallery: &GalleryId,
+        device: DeviceId,
+        seen_at: Timestamp,
+        said: Elsewhere,
+    ) {
+        let mut followers = self.lock();
+        let new = Follower::new(None, 0, seen_at);
+        let follower = followers.entry((tenant.clone(), gallery.clone(), device)).or_insert(new);
+        if follower.elsewhere != Some(said) {
+            follower.elsewhere = Some(said);
+            follower.seen_at = follower.seen_at.max(seen_at);
+            drop(followers);
+            self.changed();
+        }
+    }
+
+    /// What other vaults are to be told now, by gallery and device.
+    pub(crate) fn news(&self, now: Timestamp) -> Vec<(Place, Elsewhere)> {
+        let followers = self.lock();
+        let news = followers.iter().filter_map(|(place, follower)| Some((place.clone(), follower.news(now)?)));
+        news.collect()
+    }
+
+    /// They have been told.
+    pub(crate) fn told(&self, place: &Place, what: Elsewhere) {
+        if let Some(follower) = self.lock().get_mut(place) {
+            follower.told = Some(what);
+        }
     }
 
     /// Everything up to `sequence` has taken effect in the follower.
@@ -112,8 +193,7 @@ impl Followers {
     ) {
         let place = (tenant.clone(), gallery.clone(), device.clone());
         let mut followers = self.lock();
-        let new = Follower { connection: None, acknowledged: 0, seen_at: now, expected_until: NOT_EXPECTED };
-        let follower = followers.entry(place).or_insert(new);
+        let follower = followers.entry(place).or_insert(Follower::new(None, 0, now));
         follower.acknowledged = follower.acknowledged.max(sequence);
         follower.seen_at = now;
         drop(followers);
@@ -130,8 +210,8 @@ impl Followers {
         });
         here.map(|((_, _, device), follower)| FollowerStatus {
             device: device.clone(),
-            acknowledged: follower.acknowledged,
-            connected: follower.connection.is_some(),
+            acknowledged: follower.acknowledged(),
+            connected: follower.is_connected(now),
             awaited: follower.is_here(now),
         })
         .collect()
@@ -198,13 +278,28 @@ impl Drop for Connection {
 
 impl Vault {
     pub(crate) fn remember_followers(&self, tenant: &Tenant, gallery: &GalleryId) -> Result<(), VaultError> {
+        // Where others serve, they say who follows them.
+        let expected_until = match self.company {
+            Company::Others => NOT_EXPECTED,
+            Company::None | Company::First => self.opened_at.after(FOLLOWERS_EXPECTED_FOR),
+        };
+        self.each_follower(tenant, gallery, |device, follower| {
+            self.followers.remember(&tenant.id, gallery, device, follower.seen_at, expected_until);
+        })
+    }
+
+    /// The rows of a gallery's followers.
+    pub(crate) fn each_follower(
+        &self,
+        tenant: &Tenant,
+        gallery: &GalleryId,
+        mut visit: impl FnMut(DeviceId, v5::Follower),
+    ) -> Result<(), VaultError> {
         let prefix = rows::gallery(&tenant.id, gallery);
-        let expected_until = self.opened_at.after(FOLLOWERS_EXPECTED_FOR);
         self.store.for_each(Table::Followers, &prefix, |key, sealed| {
-            let follower: v1::Follower = tenant.open(key, sealed)?;
             let device = key[prefix.len()..].strip_suffix(&[0]).and_then(|name| std::str::from_utf8(name).ok());
             if let Some(device) = device.and_then(|name| name.parse().ok()) {
-                self.followers.remember(&tenant.id, gallery, device, follower.seen_at, expected_until);
+                visit(device, tenant.open(key, sealed)?);
             }
             Ok(())
         })

@@ -9,10 +9,11 @@ use volar_proto::v1 as wire;
 
 use crate::format::audit::{AuditHead, AuditKey, AuditLeaf, AuditNode, ErasureProof, Trail};
 use crate::format::second_factor::{AnsweredChallenge, FactorTries, SecondFactor};
-use crate::format::v1::{Claim, Enrollment, Event, Follower, Head, Idempotency, Palm, Payment, PendingProbes};
+use crate::format::v1::{Claim, Enrollment, Event, Head, Idempotency, Palm, Payment, PendingProbes};
 use crate::format::v2::{Placement, Tombstone};
 use crate::format::v3::Subject;
 use crate::format::v4::Gallery;
+use crate::format::v5::Follower;
 use crate::format::{self, Binding, Kind, Record, VERSION};
 use crate::keys::{KeyFile, KeyHolder, KeyTable, Keyring, Ring, WRAPPED, WrappedKey};
 use crate::{convert, payment};

@@ -12,6 +12,7 @@ pub mod admin;
 pub mod audit;
 pub mod backup;
 pub mod checkout;
+mod company;
 pub mod config;
 mod convert;
 pub mod enrollment;

@@ -10,6 +10,8 @@ use volar_vault::migration::{self, Step};
 use volar_vault::server;
 
 pub(crate) fn run(from: &Config, to: &Config) -> Result<(), Exit> {
+    // Nobody writes to either meanwhile.
+    let (from, to) = (&from.alone(), &to.alone());
     from.settings().map_err(Exit::usage)?;
     to.settings().map_err(Exit::usage)?;
     if from.store.key_table != to.store.key_table {

@@ -95,6 +95,15 @@ pub const COMPACT_MIN_BYTES: u64 = 16 << 20;
 pub const COMPACT_BATCH_BYTES: usize = 512 << 10;
 /// How often it is looked whether compacting is worth while.
 pub const COMPACT_CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// How often a vault looks what others over the same store have done, and tells them of its followers. What one of them
+/// told the feed another's followers hear so much later.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// For so long a vault answers to others for a follower that follows it; it says so again when half of it is over.
+pub const FOLLOWER_LEASE: Duration = Duration::from_secs(5);
+/// A vault that shares a key table waits so long for another to open it or to give it up.
+pub const JOIN_TIME_MAX: Duration = Duration::from_secs(60);
+/// How often it tries.
+pub const JOIN_RETRY: Duration = Duration::from_millis(50);
 /// How often a standby looks whether the store is free.
 pub const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it is looked whether a backup is due.

@@ -56,6 +56,7 @@ impl Vault {
         if of.standing().other_generation().is_none() {
             return Ok(());
         }
+        self.check_unshared("finishing to protect a gallery anew")?;
         of.renewal.forget_stop();
         let (vault, tenant, gallery) = (self.clone(), tenant.clone(), gallery.clone());
         let work = move || {
@@ -70,6 +71,7 @@ impl Vault {
 
     /// Makes the next generation's key. Nothing happens if `from` is no longer the current generation, or is being left.
     pub fn begin_reprotection(&self, peer: &Peer, gallery: &GalleryId, from: u32) -> Result<(), VaultError> {
+        self.check_unshared("protecting a gallery anew")?;
         let tenant = self.tenant(&peer.tenant)?;
         let gallery = tenant.gallery(gallery)?;
         self.change(tenant, gallery, |stored| {

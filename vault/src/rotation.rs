@@ -140,6 +140,7 @@ impl Vault {
         if self.tenant(tenant)?.keys.all().len() == 1 {
             return Ok(());
         }
+        self.check_unshared("finishing a rotation of keys")?;
         self.tenant(tenant)?.rotation.forget_stop();
         let (vault, tenant) = (self.clone(), tenant.clone());
         let work = move || {
@@ -153,6 +154,7 @@ impl Vault {
 
     /// Step 1. Nothing happens if `from` is no longer the current version.
     pub fn begin_rotation(&self, tenant: &TenantId, from: u32) -> Result<(), VaultError> {
+        self.check_unshared("rotating keys")?;
         let tenant = self.tenant(tenant)?;
         let _alone = self.beginning_rotation.lock().unwrap_or_else(PoisonError::into_inner);
         let current = tenant.keys.current().version;

@@ -137,6 +137,7 @@ pub fn restore(
     what: &Restore<'_>,
     progress: &mut dyn FnMut(Step, u64, u64),
 ) -> Result<Restored, Exit> {
+    let config = &config.alone();
     let settings = config.settings().map_err(Exit::usage)?;
     let typed = ask_at_terminal(config).map_err(Exit::unavailable)?;
     let parts = Parts {
@@ -211,6 +212,7 @@ pub fn init(config: &Config, passphrase: bool) -> Result<bool, VaultError> {
 
 /// Opens the vault once, erasing the persons whose keys are damaged for good.
 pub fn erase_damaged(config: &Config) -> Result<(), Exit> {
+    let config = &config.alone();
     let settings = Settings { damaged_keys: DamagedKeys::Erase, ..config.settings().map_err(Exit::usage)? };
     let typed = ask_at_terminal(config).map_err(Exit::unavailable)?;
     let opening = Opening { typed, holder: None, by: None, store: None };

@@ -15,12 +15,13 @@ use volar_service::identity::Peer;
 
 use crate::audit::About;
 use crate::backup::Backups;
+use crate::company::Seen;
 use crate::config::GalleryConfig;
 use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, Answer};
 use crate::format::{self, Binding, FormatError, Record, v2, v3};
-use crate::keys::{KeyHolder, KeyTable, Keyring, Ring};
+use crate::keys::{Company, KeyHolder, KeyTable, Keyring, Ring};
 use crate::parameters::ERASURES_AT_ONCE;
 use crate::progress::Progress;
 use crate::retention::Schedules;
@@ -42,6 +43,12 @@ pub struct Vault {
     /// Notes the store's writers for whoever copies it.
     pub(crate) watch: Arc<Watch>,
     pub(crate) key_table: KeyTable,
+    /// Who else may have store and key table open.
+    pub(crate) company: Company,
+    /// Names this opening to other vaults over the same store.
+    pub(crate) id: [u8; 16],
+    /// What was last seen of what others may change.
+    pub(crate) seen: Mutex<Seen>,
     pub(crate) holder: Arc<dyn KeyHolder>,
     pub(crate) ring: Ring,
     pub(crate) tenants: BTreeMap<TenantId, Tenant>,
@@ -178,6 +185,16 @@ impl Vault {
         for gallery in self.tenants.values().flat_map(|tenant| tenant.galleries.values()) {
             gallery.rouse();
         }
+    }
+
+    /// Whether other vaults serve over the same store and key table.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.company != Company::None
+    }
+
+    /// Refuses `what` where other vaults may be at work: it changes what they know by heart.
+    pub(crate) fn check_unshared(&self, what: &'static str) -> Result<(), VaultError> {
+        if self.is_shared() { Err(VaultError::Shared { what }) } else { Ok(()) }
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -34,6 +34,8 @@ enum Engine {
     Sled,
     /// The vault, over PostgreSQL.
     Postgres,
+    /// One of two vaults that share PostgreSQL.
+    PostgresShared,
     /// PostgreSQL's server, under a vault that goes on.
     PostgresServer,
 }
@@ -43,6 +45,9 @@ impl Engine {
         match self {
             Self::Sled => "kill::no_acknowledged_enrollment_is_lost_and_nobody_is_half_enrolled",
             Self::Postgres => "postgres::kill::no_acknowledged_enrollment_is_lost_when_the_vault_is_killed",
+            Self::PostgresShared => {
+                "postgres::kill::no_acknowledged_enrollment_is_lost_when_one_of_several_vaults_is_killed"
+            }
             Self::PostgresServer => "postgres::kill::everybody_is_enrolled_once_whenever_the_server_is_killed",
         }
     }

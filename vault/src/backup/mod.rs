@@ -183,6 +183,7 @@ pub(crate) fn ring_beside(keys: &Path) -> PathBuf {
 impl Vault {
     /// Has the vault write backups, and the copy of its keys follow. To be called before anybody is served.
     pub fn with_backups(mut self, config: BackupConfig) -> Result<Self, VaultError> {
+        self.check_unshared("[backup]")?;
         self.key_table.follow(&config.keys)?;
         self.ring.follow(&ring_beside(&config.keys))?;
         let folder = Folder::make(&config.folder)?;

@@ -15,6 +15,7 @@ pub mod v1;
 pub mod v2;
 pub mod v3;
 pub mod v4;
+pub mod v5;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -25,7 +26,7 @@ use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
 use zeroize::Zeroizing;
 
-pub use v4::VERSION;
+pub use v5::VERSION;
 
 const NONCE: usize = 12;
 const HEADER: usize = 1 + 4 + NONCE;
@@ -58,7 +59,7 @@ pub enum Kind {
     Claim = 11,
     /// [`v1::Event`]
     Event = 12,
-    /// [`v1::Follower`]
+    /// [`v5::Follower`]
     Follower = 13,
     /// [`audit::AuditHead`]
     AuditHead = 40,

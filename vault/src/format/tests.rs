@@ -7,20 +7,22 @@ use volar_core::template::Position;
 use super::audit::*;
 use super::second_factor::{AnsweredChallenge, FactorTries, SecondFactor};
 use super::v1::{
-    Answer, Change, Claim, Consent, Enrollment, Event, Follower, Head, Idempotency, Palm, Payment, PendingProbes,
-    Probe, Reference, SecretBytes, State, Told,
+    Answer, Change, Claim, Consent, Enrollment, Event, Head, Idempotency, Palm, Payment, PendingProbes, Probe,
+    Reference, SecretBytes, State, Told,
 };
 use super::v2::{Membership, Placement, Tombstone};
 use super::v3::{Subject, Suspicion, Verdict};
 use super::v4::{Gallery, Other};
+use super::v5::Follower;
 use super::*;
 
 /// One record of each kind, sealed: what vaults of each version have on their disks.
-const GOLDEN: [&str; 4] = [
+const GOLDEN: [&str; 5] = [
     include_str!("golden/v1.txt"),
     include_str!("golden/v2.txt"),
     include_str!("golden/v3.txt"),
     include_str!("golden/v4.txt"),
+    include_str!("golden/v5.txt"),
 ];
 
 fn slug<T: std::str::FromStr>(text: &str) -> T {
@@ -107,7 +109,8 @@ fn records_are_written_as_ever_and_read_in_every_version() {
     let (site, device) = (slug("north"), slug("checkout-1"));
     check(&Claim { idempotency: IdempotencyId::from_bytes([3; 16]), site, device, claimed_at: at }, &mut wrong);
     check(&Event { subject: subject(), change: Change::Held }, &mut wrong);
-    check(&Follower { seen_at: at }, &mut wrong);
+    let old = Follower::from(super::v1::Follower { seen_at: at });
+    check_since(5, &Follower { seen_at: at, acknowledged: 7, vault: [2; 16], here_until: at }, &old, &mut wrong);
     check(&AuditHead { size: 3, peaks: vec![[1; 32], [2; 32]] }, &mut wrong);
     check(&AuditLeaf { text: text("leaf"), trail: vec![5, 6] }, &mut wrong);
     check(&AuditNode { hash: [3; 32] }, &mut wrong);
@@ -120,7 +123,7 @@ fn records_are_written_as_ever_and_read_in_every_version() {
     check(&FactorTries { failures: 3, at }, &mut wrong);
     let idempotency = IdempotencyId::from_bytes([3; 16]);
     check(&AnsweredChallenge { idempotency, matched: Some(subject()) }, &mut wrong);
-    assert!(wrong.is_empty(), "these lines differ from golden/v4.txt:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "these lines differ from golden/v5.txt:\n{}", wrong.join("\n"));
 }
 
 /// From before galleries had parts: whoever had spoken had searched everything.

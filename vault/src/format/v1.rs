@@ -270,7 +270,7 @@ pub enum Change {
     Erased,
 }
 
-/// A matcher that follows a gallery.
+/// A matcher that follows a gallery, as it was until schema version 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Follower {
     /// When it last began to.
@@ -337,7 +337,7 @@ macro_rules! records {
         })*
     };
 }
-records!(Head, Palm, PendingProbes, Payment, Enrollment, Idempotency, Claim, Event, Follower);
+records!(Head, Palm, PendingProbes, Payment, Enrollment, Idempotency, Claim, Event);
 
 impl Subject {
     pub(super) fn decode(plain: &[u8]) -> Result<Self, postcard::Error> {

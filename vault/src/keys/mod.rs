@@ -17,6 +17,7 @@ mod mirror;
 mod passphrase;
 mod ring;
 mod secret;
+mod sharing;
 mod table;
 mod tenant;
 
@@ -34,6 +35,7 @@ pub(crate) use layout::{WRAPPED, WrappedKey};
 pub(crate) use ring::Entry;
 pub use ring::{Ring, RingError};
 pub use secret::{Secret, SecretError};
+pub(crate) use table::Company;
 pub(crate) use table::Contents;
 pub use table::{KeyTable, KeyTableError, Slot};
 pub(crate) use tenant::Keyring;

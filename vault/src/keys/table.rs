@@ -8,6 +8,9 @@
 //!
 //! A free slot is all zeros. A slot never straddles a 512-byte sector. A new key is durable before the store refers to
 //! it; what a crash leaves without a referrer is reclaimed at the next start.
+//!
+//! Several vaults may [share](super::sharing) the file. Each then only guesses which slots are free, and looks before it
+//! writes one; a slot is destroyed only while it is its owner's.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -22,6 +25,7 @@ use super::KeyId;
 use super::file::sync_folder_of;
 use super::layout::{FORMAT, HEADER, Reading, SLOT, WrappedKey, header, offset, read_slot, store_of, write_slot};
 use super::mirror::{Mirror, MirrorError};
+use super::sharing::{Turn, Turns, lock_together};
 use crate::group_sync::GroupSync;
 
 /// The file grows by this many slots, 128 KiB, at a time.
@@ -40,6 +44,8 @@ pub struct KeyTable {
     sync: GroupSync,
     /// Slots in use are wrapped anew: nobody reads half of one, or wraps anew what is being destroyed.
     bytes: RwLock<()>,
+    /// Of those who share the file, if it is shared.
+    turns: Option<Turns>,
     /// A copy on another disk, overwritten together with the file.
     mirror: OnceLock<Mirror>,
 }
@@ -47,8 +53,19 @@ pub struct KeyTable {
 #[derive(Debug)]
 struct Space {
     slots: u32,
-    /// A set: giving a slot back twice must not give it to two people.
+    /// In a shared file, those that may be free. A set: giving a slot back twice must not give it to two people.
     free: BTreeSet<u32>,
+}
+
+/// In whose company a table is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// Nobody may have it open.
+    None,
+    /// Nobody has it open; others may, once [`KeyTable::let_others_in`] says so.
+    First,
+    /// Others have it open and share it.
+    Others,
 }
 
 /// What a table holds when it is opened.
@@ -136,6 +153,16 @@ pub enum KeyTableError {
 impl KeyTable {
     /// Makes an empty table for the store `store_id` whose records are sealed under `key_id`.
     pub fn create(path: &Path, store_id: [u8; 16], key_id: KeyId) -> Result<Self, KeyTableError> {
+        Self::create_for(path, store_id, key_id, Company::None)
+    }
+
+    /// The same in company; that of others finds it made.
+    pub(crate) fn create_for(
+        path: &Path,
+        store_id: [u8; 16],
+        key_id: KeyId,
+        company: Company,
+    ) -> Result<Self, KeyTableError> {
         let io = |error| KeyTableError::Io { path: path.to_owned(), error };
         // Emptied once nobody else has it.
         let file = OpenOptions::new()
@@ -152,11 +179,20 @@ impl KeyTable {
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder_of(path))
             .map_err(io)?;
-        Ok(Self::over(file, path, 0, BTreeSet::new()))
+        Self::over(file, path, 0, BTreeSet::new(), company)
     }
 
     /// Opens the table of store `store_id` and tells what it holds.
     pub fn open(path: &Path, store_id: [u8; 16]) -> Result<(Self, Contents), KeyTableError> {
+        Self::open_in(path, store_id, Company::None)
+    }
+
+    /// The same in company.
+    pub(crate) fn open_in(
+        path: &Path,
+        store_id: [u8; 16],
+        company: Company,
+    ) -> Result<(Self, Contents), KeyTableError> {
         let io = |error| KeyTableError::Io { path: path.to_owned(), error };
         let mut file = match OpenOptions::new().read(true).write(true).open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -164,7 +200,10 @@ impl KeyTable {
             }
             opened => opened.map_err(io)?,
         };
-        lock(&file, path)?;
+        match company {
+            Company::None | Company::First => lock(&file, path)?,
+            Company::Others => lock_together(&file).map_err(|_| KeyTableError::InUse { path: path.to_owned() })?,
+        }
         let length = file.metadata().map_err(io)?.len();
         let cut = || KeyTableError::Cut { path: path.to_owned(), length };
         if length < HEADER as u64 || !(length - HEADER as u64).is_multiple_of(SLOT as u64) {
@@ -177,7 +216,12 @@ impl KeyTable {
         }
         let slots = u32::try_from((length - HEADER as u64) / SLOT as u64).map_err(|_| cut())?;
         let (contents, free) = read_slots(&file, slots).map_err(io)?;
-        Ok((Self::over(file, path, slots, free), contents))
+        Ok((Self::over(file, path, slots, free, company)?, contents))
+    }
+
+    /// Has others open the table too from now on.
+    pub(crate) fn let_others_in(&self) -> Result<(), KeyTableError> {
+        lock_together(&self.file).map_err(|_| KeyTableError::InUse { path: self.path.clone() })
     }
 
     /// Whether another process has the table at `path` open.
@@ -193,16 +237,21 @@ impl KeyTable {
         }
     }
 
-    fn over(file: File, path: &Path, slots: u32, free: BTreeSet<u32>) -> Self {
-        let space = Mutex::new(Space { slots, free });
-        Self {
+    fn over(file: File, path: &Path, slots: u32, free: BTreeSet<u32>, company: Company) -> Result<Self, KeyTableError> {
+        let turns = match company {
+            Company::None => None,
+            Company::First | Company::Others => Some(Turns::of(path)),
+        };
+        let turns = turns.transpose().map_err(|error| KeyTableError::Io { path: path.to_owned(), error })?;
+        Ok(Self {
             file,
             path: path.to_owned(),
-            space,
+            space: Mutex::new(Space { slots, free }),
             sync: GroupSync::default(),
             bytes: RwLock::default(),
+            turns,
             mirror: OnceLock::new(),
-        }
+        })
     }
 
     /// Has the file at `path` follow from now on: it is made the same, and every change is durable in both before it
@@ -220,13 +269,20 @@ impl KeyTable {
 
     /// Writes a wrapped key to a free slot; durable when this returns.
     pub(crate) fn store(&self, subject: SubjectId, wrapped: &WrappedKey) -> Result<Slot, KeyTableError> {
-        let number = self.take_free()?;
-        if let Err(error) = self.overwrite(number, &write_slot(number, subject, wrapped)) {
-            // Nobody refers to it, and whoever is given it next writes all of it: a full disk uses no slots up.
-            self.space().free.insert(number);
-            return Err(error);
+        loop {
+            let number = self.take_free()?;
+            let slot = write_slot(number, subject, wrapped);
+            match self.overwrite(number, &slot, |found| matches!(found, Reading::Free)) {
+                Ok(true) => return Ok(Slot(number)),
+                // Another vault was first.
+                Ok(false) => {}
+                Err(error) => {
+                    // Nobody refers to it, and whoever is given it next writes all of it: a full disk uses no slots up.
+                    self.space().free.insert(number);
+                    return Err(error);
+                }
+            }
         }
-        Ok(Slot(number))
     }
 
     /// Reads the key that `slot` holds for `subject`; `None` if the slot is free, its key destroyed.
@@ -236,18 +292,31 @@ impl KeyTable {
     }
 
     fn read(&self, slot: Slot, subject: SubjectId) -> Result<Option<WrappedKey>, KeyTableError> {
-        let mut bytes = [0; SLOT];
-        if slot.0 >= self.space().slots {
-            let length = self.file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
-            return Err(KeyTableError::Cut { path: self.path.clone(), length });
+        let mut found = self.read_at(slot.0)?;
+        if matches!(found, Reading::Damaged) && self.turns.is_some() {
+            // Perhaps another vault was writing it.
+            let _turn = self.turn()?;
+            found = self.read_at(slot.0)?;
         }
-        self.file.read_exact_at(&mut bytes, offset(slot.0)).map_err(|error| self.io(error))?;
-        match read_slot(slot.0, &bytes) {
+        match found {
             Reading::Free => Ok(None),
             Reading::Damaged => Err(KeyTableError::SlotDamaged { path: self.path.clone(), slot: slot.0 }),
             Reading::Used(owner, key) if owner == subject => Ok(Some(key)),
+            // Destroyed by another vault, and somebody's since.
+            Reading::Used(..) if self.turns.is_some() => Ok(None),
             Reading::Used(..) => Err(KeyTableError::SlotOfAnother { path: self.path.clone(), slot: slot.0 }),
         }
+    }
+
+    fn read_at(&self, number: u32) -> Result<Reading, KeyTableError> {
+        // Another vault may have made the file longer.
+        if self.turns.is_none() && number >= self.space().slots {
+            let length = self.file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
+            return Err(KeyTableError::Cut { path: self.path.clone(), length });
+        }
+        let mut bytes = [0; SLOT];
+        self.file.read_exact_at(&mut bytes, offset(number)).map_err(|error| self.io(error))?;
+        Ok(read_slot(number, &bytes))
     }
 
     /// Overwrites the keys of `slots` with what `again` makes of them, where it makes something; durable when this
@@ -277,9 +346,16 @@ impl KeyTable {
         Ok(changed)
     }
 
-    /// Overwrites a slot with zeros; durable when this returns. The slot is not yet given to anyone else.
-    pub fn destroy(&self, slot: Slot) -> Result<(), KeyTableError> {
-        self.overwrite(slot.0, &[0; SLOT])
+    /// Overwrites the key of `subject` with zeros; durable when this returns. A slot that is another's by now is left
+    /// alone. In a table of one's own the slot is not yet given to anyone else.
+    pub fn destroy(&self, slot: Slot, subject: SubjectId) -> Result<(), KeyTableError> {
+        let others = |found: &Reading| matches!(found, Reading::Used(owner, _) if *owner != subject);
+        self.overwrite(slot.0, &[0; SLOT], |found| !others(found)).map(drop)
+    }
+
+    /// Overwrites a slot that nobody is known to refer to.
+    pub(crate) fn clear(&self, slot: Slot) -> Result<(), KeyTableError> {
+        self.overwrite(slot.0, &[0; SLOT], |_| true).map(drop)
     }
 
     /// Lets a destroyed slot be used again. Call once the store refers to it no more.
@@ -304,6 +380,17 @@ impl KeyTable {
         if let Some(number) = space.free.pop_first() {
             return Ok(number);
         }
+        let _turn = self.turn()?;
+        if self.turns.is_some() {
+            let length = self.file.metadata().map_err(|error| self.io(error))?.len();
+            let found = u32::try_from((length - HEADER as u64) / SLOT as u64).unwrap_or(u32::MAX);
+            if found > space.slots {
+                let first = space.slots;
+                space.free.extend(first + 1..found);
+                space.slots = found;
+                return Ok(first);
+            }
+        }
         let slots = space.slots.checked_add(GROWTH).ok_or_else(|| KeyTableError::Full { path: self.path.clone() })?;
         self.file.set_len(offset(slots)).map_err(|error| self.io(error))?;
         if let Some(mirror) = self.mirror.get() {
@@ -316,12 +403,26 @@ impl KeyTable {
         Ok(first)
     }
 
-    fn overwrite(&self, number: u32, slot: &[u8; SLOT]) -> Result<(), KeyTableError> {
+    /// Overwrites a slot if `may` agrees to what is there; tells whether it did.
+    fn overwrite(
+        &self,
+        number: u32,
+        slot: &[u8; SLOT],
+        may: impl FnOnce(&Reading) -> bool,
+    ) -> Result<bool, KeyTableError> {
         {
             let _alone = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
+            let _turn = self.turn()?;
+            if !may(&self.read_at(number)?) {
+                return Ok(false);
+            }
             self.write_at(slot, offset(number))?;
         }
-        self.synchronize()
+        self.synchronize().map(|()| true)
+    }
+
+    fn turn(&self) -> Result<Option<Turn<'_>>, KeyTableError> {
+        self.turns.as_ref().map(Turns::take).transpose().map_err(|error| self.io(error))
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> Result<(), KeyTableError> {
@@ -427,7 +528,7 @@ mod tests {
         let two = keys.store(subject(2), &wrapped(2)).expect("stored");
         assert_eq!(keys.load(one, subject(1)).expect("readable").expect("used").bytes, [1; WRAPPED]);
         assert!(matches!(keys.load(one, subject(2)), Err(KeyTableError::SlotOfAnother { slot: 0, .. })));
-        keys.destroy(one).expect("writable");
+        keys.destroy(one, subject(1)).expect("writable");
         assert!(keys.load(one, subject(1)).expect("readable").is_none());
         assert_ne!(keys.store(subject(3), &wrapped(3)).expect("stored"), one, "reused before it was released");
         keys.release(one);
@@ -448,7 +549,7 @@ mod tests {
         let slot = keys.store(subject(1), &wrapped(0xA7)).expect("stored");
         let holds = || std::fs::read(&path).expect("readable").windows(8).any(|window| window == [0xA7; 8]);
         assert!(holds());
-        keys.destroy(slot).expect("writable");
+        keys.destroy(slot, subject(1)).expect("writable");
         assert!(!holds());
     }
 

@@ -3,10 +3,11 @@
 
 mod moving;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -18,7 +19,7 @@ use crate::backup;
 use crate::config::{AuditConfig, Config};
 use crate::error::VaultError;
 use crate::keys::{HsmError, KeyFileError, KeyHolder, Secret};
-use crate::parameters::{COMPACT_CHECK_INTERVAL, SEAL_TIME_MAX, SWEEP_INTERVAL};
+use crate::parameters::{COMPACT_CHECK_INTERVAL, LOOK_INTERVAL, SEAL_TIME_MAX, SWEEP_INTERVAL};
 use crate::server;
 use crate::service;
 use crate::store::{Compacted, Store};
@@ -70,8 +71,8 @@ struct Opened {
     routes: Routes,
     /// Ends feeds and the tasks.
     closing: CancellationToken,
-    /// The sweeper, the publisher, the archivist and the compactor.
-    tasks: [JoinHandle<()>; 4],
+    /// The sweeper, the publisher, the archivist, the compactor and who looks what other vaults do.
+    tasks: [JoinHandle<()>; 5],
 }
 
 impl Seat {
@@ -124,7 +125,7 @@ impl Seat {
         opening.await.unwrap_or(Err(VaultError::Closing))
     }
 
-    async fn open_alone(&self, opening: Opening) -> Result<(), VaultError> {
+    async fn open_alone(self: &Arc<Self>, opening: Opening) -> Result<(), VaultError> {
         if self.sealed().is_none() {
             return Ok(());
         }
@@ -144,7 +145,7 @@ impl Seat {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn take(&self, vault: Arc<Vault>) -> Result<(), VaultError> {
+    async fn take(self: &Arc<Self>, vault: Arc<Vault>) -> Result<(), VaultError> {
         vault.resume_rotations()?;
         vault.resume_reprotections()?;
         let closing = self.shutdown.child_token();
@@ -153,7 +154,8 @@ impl Seat {
         let publisher = tokio::spawn(publish(vault.clone(), self.config().audit, closing.clone()));
         let archivist = tokio::spawn(backup::keep_up(vault.clone(), closing.clone()));
         let compactor = tokio::spawn(compact(vault.clone(), closing.clone()));
-        let tasks = [sweeper, publisher, archivist, compactor];
+        let neighbour = tokio::spawn(look_around(Arc::downgrade(self), vault.clone(), closing.clone()));
+        let tasks = [sweeper, publisher, archivist, compactor, neighbour];
         *self.write() = State::Open(Box::new(Opened { vault, routes, closing, tasks }));
         self.tell(ServingStatus::Serving).await;
         Ok(())
@@ -274,6 +276,11 @@ async fn sweep(vault: Arc<Vault>, closing: CancellationToken) {
         if let Err(error) = blocking(&vault, Vault::measure).await {
             tracing::error!(%error, "gauges cannot be read now");
         }
+        if vault.is_shared()
+            && let Err(error) = blocking(&vault, Vault::finish_erasures).await
+        {
+            tracing::error!(%error, "erasures that another vault began cannot be finished now");
+        }
         match blocking(&vault, Vault::sweep).await {
             Ok(0) => {}
             Ok(erased) => tracing::info!(erased, "abandoned enrollments erased"),
@@ -293,6 +300,42 @@ async fn sweep(vault: Arc<Vault>, closing: CancellationToken) {
             Ok(0) => {}
             Ok(forgotten) => tracing::debug!(forgotten, "answers and claims whose time was over are forgotten"),
             Err(error) => tracing::error!(%error, "records whose time is over cannot be removed now"),
+        }
+    }
+}
+
+/// Looks what other vaults over the same store do, where there are any; closes this one when an operator has sealed one of
+/// them.
+async fn look_around(seat: Weak<Seat>, vault: Arc<Vault>, closing: CancellationToken) {
+    if !vault.is_shared() {
+        return;
+    }
+    let mut tick = tokio::time::interval(LOOK_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = None;
+    while closing.run_until_cancelled(tick.tick()).await.is_some() {
+        let seen = match blocking(&vault, Vault::look_around).await {
+            Ok(false) => None,
+            Ok(true) => {
+                // Closing waits for this task.
+                tokio::spawn(async move {
+                    let Some(seat) = seat.upgrade() else { return };
+                    let reason = VaultError::SealedByOperator.to_string();
+                    tracing::info!("an operator has sealed another vault over the same store");
+                    if let Err(error) = seat.close(Sealed { reason, secret_wanted: seat.wants_secret() }).await {
+                        tracing::error!(%error, "the vault is not sealed yet");
+                    }
+                });
+                return;
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if seen != told {
+            match &seen {
+                Some(error) => tracing::warn!(error, "what other vaults do is not seen now"),
+                None => tracing::info!("what other vaults do is seen again"),
+            }
+            told = seen;
         }
     }
 }

@@ -143,6 +143,11 @@ pub trait Store: Rows + Send + Sync + 'static {
     /// Bytes that the store takes up.
     fn size_bytes(&self) -> u64;
 
+    /// Whether other processes may have it open too, and write.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Whether compacting gives much space back.
     fn is_wasteful(&self) -> bool {
         false

@@ -157,6 +157,10 @@ impl Store for Watched {
         self.inner.size_bytes()
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     fn is_wasteful(&self) -> bool {
         self.inner.is_wasteful()
     }

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use volar_core::audit::Action;
 use volar_core::clock::Timestamp;
 use volar_core::id::{SubjectId, TenantId};
+use volar_core::randomness::Randomness;
 use volar_core::secret::Key;
 use zeroize::Zeroizing;
 
@@ -17,7 +19,8 @@ use crate::error::VaultError;
 use crate::followers::Followers;
 use crate::format::v1::{self, SecretBytes};
 use crate::format::{v2, v4};
-use crate::keys::{Contents, KeyId, KeyTable, KeyTableError, Keyring, Ring, RingError, Slot};
+use crate::keys::{Company, Contents, KeyHolder, KeyId, KeyTable, KeyTableError, Keyring, Ring, RingError, Slot};
+use crate::parameters::{JOIN_RETRY, JOIN_TIME_MAX};
 use crate::rows;
 use crate::store::{Store, StoreError, Table, watched};
 
@@ -52,32 +55,17 @@ impl Vault {
         let Parts { store, key_table, holder, clock, randomness } = parts;
         let ring_path = Ring::path_beside(key_table);
         let (store, watch) = watched(Arc::from(store));
-        let (key_table, ring) = match read_meta(&*store)? {
-            Some(meta) => {
-                if meta.key_id != holder.id() {
-                    return Err(VaultError::WrongKeyHolder { expected: meta.key_id, found: holder.id() });
-                }
-                let table = KeyTable::open(key_table, meta.store_id)?.0;
-                (table, open_ring(&*store, &ring_path, &meta)?)
-            }
-            None => {
-                // A table with keys in it is never overwritten: its store may only be mounted elsewhere.
-                if holds_keys(key_table) {
-                    return Err(VaultError::StoreMissing { path: key_table.to_owned() });
-                }
-                let store_id: [u8; 16] = randomness.bytes();
-                let table = KeyTable::create(key_table, store_id, holder.id())?;
-                let ring = Ring::create(&ring_path, store_id, holder.id(), false)?;
-                write_meta(&*store, store_id, holder.id())?;
-                (table, ring)
-            }
-        };
-        let opened_at = clock.now();
+        let keys = Keys { table: key_table, ring: &ring_path, holder: &*holder, randomness: &*randomness };
+        let (key_table, ring, company) = keys.open(&*store)?;
+        let (opened_at, id) = (clock.now(), randomness.bytes());
         let restored_at = read_restored(&*store)?;
         let mut vault = Self {
             store,
             watch,
             key_table,
+            company,
+            id,
+            seen: Default::default(),
             holder,
             ring,
             tenants: Default::default(),
@@ -95,7 +83,9 @@ impl Vault {
             restored_at,
             factor_hasher: Default::default(),
         };
-        vault.finish_leaving()?;
+        if company != Company::Others {
+            vault.finish_leaving()?;
+        }
         vault.open_tenants()?;
         vault.finish_erasures()?;
         Ok(vault)
@@ -103,10 +93,17 @@ impl Vault {
 
     /// The last of opening.
     pub(crate) fn reconciled(self) -> Result<Self, VaultError> {
+        if self.company == Company::Others {
+            // Whoever came first has seen to it, and what looks left behind may be under way.
+            return Ok(self);
+        }
         let contents = self.key_table.contents()?;
         let owners = self.owners()?;
         self.reconcile(&contents, &owners)?;
         self.reclaim_blobs(&owners)?;
+        if self.company == Company::First {
+            self.key_table.let_others_in()?;
+        }
         Ok(self)
     }
 
@@ -129,6 +126,9 @@ impl Vault {
     fn open_keys(&self, tenant: &TenantId) -> Result<Keyring, VaultError> {
         if let Some(keys) = Keyring::open(&*self.holder, &self.ring.of(tenant))? {
             return Ok(keys);
+        }
+        if self.company == Company::Others {
+            return Err(VaultError::TenantNewToOthers { tenant: tenant.clone() });
         }
         let early = self.ring.early();
         if !early && self.has_records(tenant)? {
@@ -228,14 +228,14 @@ impl Vault {
                 continue;
             }
             // An erasure finished just now has destroyed its slot already.
-            self.key_table.destroy(slot)?;
+            self.key_table.clear(slot)?;
             self.key_table.release(slot);
             unowned += 1;
         }
         for &slot in &contents.damaged {
             match owners.get(&slot) {
                 None => {
-                    self.key_table.destroy(slot)?;
+                    self.key_table.clear(slot)?;
                     self.key_table.release(slot);
                 }
                 Some((tenant, subject)) => self.damaged(slot, tenant, *subject)?,
@@ -287,6 +287,55 @@ impl Vault {
             self.store.remove_blob(name)?;
         }
         Ok(())
+    }
+}
+
+/// The files of keys, and what they are opened with.
+struct Keys<'a> {
+    table: &'a Path,
+    ring: &'a Path,
+    holder: &'a dyn KeyHolder,
+    randomness: &'a dyn Randomness,
+}
+
+impl Keys<'_> {
+    /// Opens the key table and the tenant keys of a store, or makes those of a new one. Where vaults share a store, whoever
+    /// finds nobody there is the first, and others wait until it has put everything in order.
+    fn open(&self, store: &dyn Store) -> Result<(KeyTable, Ring, Company), VaultError> {
+        if !store.is_shared() {
+            return self.open_in(store, Company::None);
+        }
+        let end = Instant::now() + JOIN_TIME_MAX;
+        loop {
+            for company in [Company::First, Company::Others] {
+                match self.open_in(store, company) {
+                    Err(VaultError::KeyTable(KeyTableError::InUse { .. })) if Instant::now() < end => {}
+                    opened => return opened,
+                }
+            }
+            std::thread::sleep(JOIN_RETRY);
+        }
+    }
+
+    fn open_in(&self, store: &dyn Store, company: Company) -> Result<(KeyTable, Ring, Company), VaultError> {
+        let Some(meta) = read_meta(store)? else {
+            // A table with keys in it is never overwritten: its store may only be mounted elsewhere.
+            if holds_keys(self.table) {
+                return Err(VaultError::StoreMissing { path: self.table.to_owned() });
+            }
+            let (store_id, holder) = (self.randomness.bytes::<16>(), self.holder.id());
+            // Others can only be making the same.
+            let company = if company == Company::Others { Company::First } else { company };
+            let table = KeyTable::create_for(self.table, store_id, holder, company)?;
+            let ring = Ring::create(self.ring, store_id, holder, false)?;
+            write_meta(store, store_id, holder)?;
+            return Ok((table, ring, company));
+        };
+        if meta.key_id != self.holder.id() {
+            return Err(VaultError::WrongKeyHolder { expected: meta.key_id, found: self.holder.id() });
+        }
+        let table = KeyTable::open_in(self.table, meta.store_id, company)?.0;
+        Ok((table, open_ring(store, self.ring, &meta)?, company))
     }
 }
 

@@ -71,6 +71,19 @@ impl Engine for Postgres {
     }
 }
 
+/// The same, shared with every other vault of the world that is open.
+pub(crate) struct SharedPostgres(pub(crate) PostgresConfig);
+
+impl Engine for SharedPostgres {
+    fn new() -> Self {
+        Self(PostgresConfig { shared: true, connections: 4, ..Postgres::new().0 })
+    }
+
+    fn open(&self, _: &Path) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(PostgresStore::open(&self.0, &SystemRandomness)?))
+    }
+}
+
 impl Postgres {
     /// The store itself, without a vault.
     pub(crate) fn store(&self) -> Box<dyn Store> {

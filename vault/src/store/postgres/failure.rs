@@ -17,6 +17,8 @@ pub(super) enum Failure {
     Refused(Arc<str>),
     /// Another vault writes to this database.
     TakenOver,
+    /// Other vaults of the same database wrote first; nothing was written, and the body is to run again.
+    Overtaken,
     /// The server has forgotten what it had acknowledged.
     Lost { found: u64, acknowledged: u64 },
 }
@@ -30,6 +32,10 @@ impl Failure {
             Self::Unknown => StoreError::OutcomeUnknown { place },
             Self::Refused(reason) => StoreError::Refused { place, reason: reason.to_string() },
             Self::TakenOver => StoreError::TakenOver { place },
+            Self::Overtaken => {
+                let reason = "other vaults over it wrote first, again and again".to_owned();
+                StoreError::Unavailable { place, reason }
+            }
             Self::Lost { found, acknowledged } => {
                 StoreError::LostWrites { path, found: *found, acknowledged: *acknowledged }
             }
@@ -94,7 +100,8 @@ impl From<deadpool_postgres::PoolError> for Trouble {
 /// Connections, resources, conflicts with others, operators at work, a standby that is not yet promoted: all may pass.
 fn passes(code: &SqlState) -> bool {
     const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
-    CLASSES.iter().any(|class| code.code().starts_with(class)) || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+    CLASSES.iter().any(|class| code.code().starts_with(class))
+        || [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::LOCK_NOT_AVAILABLE].contains(code)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

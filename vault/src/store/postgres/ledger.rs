@@ -5,6 +5,9 @@
 //! bodies ──▶ gathering ──▶ flying ──▶ database
 //!            (next batch)  (being committed)
 //! ```
+//!
+//! Of several vaults over one database one at a time has the [`Pen`]. Whoever has not gathers nothing, so that what gathers
+//! was read while nobody else wrote.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -65,12 +68,25 @@ impl Outcome {
     }
 }
 
+/// Whether this vault may write. One that has the database to itself always may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pen {
+    /// Another vault may be writing: nothing gathers and nothing flies.
+    Away,
+    /// Nobody else writes: writes gather.
+    Held,
+    /// Nobody else writes yet: what has gathered is committed, and nothing more gathers.
+    Leaving,
+}
+
 /// The batches under way. Every change of them happens under its lock.
 #[derive(Debug)]
 pub(super) struct Ledger {
     state: Mutex<State>,
     /// Tells the writer that there is something to do.
     pub(super) work: Notify,
+    /// Tells bodies that the pen is there, or never will be.
+    pens: Condvar,
 }
 
 /// The state behind the lock; who holds it runs alone.
@@ -80,7 +96,10 @@ pub(super) struct State {
     recent: VecDeque<HashSet<Place>>,
     flying: Option<Arc<Batch>>,
     gathering: Batch,
-    /// Ends of feeds as committed: every writer reads one, and nobody else writes them.
+    pen: Pen,
+    /// Bodies that wait for the pen.
+    wanted: usize,
+    /// Ends of feeds as committed: every writer reads one, and nobody else writes them while the pen is here.
     heads: HashMap<Vec<u8>, Value>,
     /// Why nothing is written any more.
     broken: Option<Failure>,
@@ -89,17 +108,19 @@ pub(super) struct State {
 
 impl Ledger {
     /// After batch number `committed`.
-    pub(super) fn new(committed: u64) -> Self {
+    pub(super) fn new(committed: u64, pen: Pen) -> Self {
         let state = State {
             committed,
             recent: VecDeque::new(),
             flying: None,
             gathering: Batch::new(committed + 1),
+            pen,
+            wanted: 0,
             heads: HashMap::new(),
             broken: None,
             closing: false,
         };
-        Self { state: Mutex::new(state), work: Notify::new() }
+        Self { state: Mutex::new(state), work: Notify::new(), pens: Condvar::new() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,6 +138,74 @@ impl Ledger {
         let batch = Arc::new(std::mem::replace(&mut state.gathering, next));
         state.flying = Some(batch.clone());
         Some(batch)
+    }
+
+    /// Waits until writes may gather, until `until` at most.
+    pub(super) fn pen<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        until: Instant,
+    ) -> Result<MutexGuard<'a, State>, Failure> {
+        while state.pen != Pen::Held {
+            state.check()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Failure::Unavailable("it did not become this vault's turn to write".into()));
+            }
+            state.wanted += 1;
+            self.work.notify_one();
+            state = self.pens.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.wanted -= 1;
+            // The pen is passed on also if nothing comes to be written with it.
+            self.work.notify_one();
+        }
+        Ok(state)
+    }
+
+    /// The pen is here; the last batch of all is number `last`.
+    pub(super) fn hold(&self, last: u64) {
+        let mut state = self.lock();
+        state.observe(last);
+        state.pen = Pen::Held;
+        drop(state);
+        self.pens.notify_all();
+    }
+
+    /// Nothing more gathers until the pen has been passed on and is here again.
+    pub(super) fn begin_to_leave(&self) {
+        let mut state = self.lock();
+        if state.pen == Pen::Held {
+            state.pen = Pen::Leaving;
+        }
+    }
+
+    /// Lets go of the pen if nothing is under way, nobody is about to write, and it is here; tells whether it did.
+    pub(super) fn leave(&self) -> bool {
+        let mut state = self.lock();
+        let idle = state.pen == Pen::Leaving || state.pen == Pen::Held && state.wanted == 0;
+        idle && state.let_go()
+    }
+
+    /// Whether writes are under way that were gathered with the pen here, where it is passed on.
+    pub(super) fn is_busy(&self) -> bool {
+        let state = self.lock();
+        state.flying.is_some() || !state.gathering.writes.is_empty()
+    }
+
+    /// The same though somebody may be about to write: the connection that held the pen is gone.
+    pub(super) fn lose(&self) {
+        self.lock().let_go();
+    }
+
+    /// Others have written up to batch `last` while this vault thought that the pen was here: what is under way was built on
+    /// what has changed, and its bodies run again.
+    pub(super) fn overtaken(&self, last: u64) {
+        let mut state = self.lock();
+        let given_up = state.give_up_all();
+        state.let_go();
+        state.observe(last);
+        drop(state);
+        given_up.iter().for_each(|outcome| outcome.end(Err(Failure::Overtaken)));
     }
 
     /// The flying batch is committed.
@@ -140,14 +229,9 @@ impl Ledger {
     /// The flying batch is surely not committed and is given up, and with it what was built on it.
     pub(super) fn give_up(&self, failure: &Failure) {
         let mut state = self.lock();
-        let flying = state.flying.take();
-        let gathering = state.give_up_gathering();
-        // Nothing has used their numbers.
-        state.gathering.number = state.committed + 1;
+        let given_up = state.give_up_all();
         drop(state);
-        for outcome in flying.iter().map(|batch| &batch.outcome).chain([&gathering]) {
-            outcome.end(Err(failure.clone()));
-        }
+        given_up.iter().for_each(|outcome| outcome.end(Err(failure.clone())));
     }
 
     /// Gives up what waits behind the flying batch if it has waited for longer than `patience`.
@@ -169,6 +253,7 @@ impl Ledger {
         drop(state);
         flying.iter().for_each(|batch| batch.outcome.end(Err(failure.clone())));
         gathering.end(Err(failure.clone()));
+        self.pens.notify_all();
     }
 }
 
@@ -176,6 +261,40 @@ impl State {
     /// Number of the last committed batch: what the database shows, at least.
     pub(super) fn committed(&self) -> u64 {
         self.committed
+    }
+
+    /// Number of the last batch that may be seen in the database, if only this vault writes.
+    pub(super) fn last_number(&self) -> u64 {
+        self.flying.as_ref().map_or(self.committed, |batch| batch.number)
+    }
+
+    /// Whether another vault may be writing.
+    pub(super) fn pen_is_away(&self) -> bool {
+        self.pen == Pen::Away
+    }
+
+    /// Whether bodies wait for the pen.
+    pub(super) fn wants_pen(&self) -> bool {
+        self.pen == Pen::Away && self.wanted > 0
+    }
+
+    /// Takes over that batch `last` is committed, another vault's perhaps.
+    pub(super) fn observe(&mut self, last: u64) {
+        if self.pen == Pen::Away && last > self.committed {
+            self.committed = last;
+            self.gathering.number = last + 1;
+            // What others wrote is not known: everything may have changed.
+            self.recent.clear();
+        }
+    }
+
+    fn let_go(&mut self) -> bool {
+        let quiet = self.flying.is_none() && self.gathering.writes.is_empty() && self.pen != Pen::Away;
+        if quiet {
+            self.pen = Pen::Away;
+            self.heads.clear();
+        }
+        quiet
     }
 
     /// Refuses when nothing is written any more.
@@ -203,7 +322,7 @@ impl State {
 
     /// Whether a batch after `base`, committed or under way, writes `place`.
     pub(super) fn changed_since(&self, base: u64, place: &Place) -> bool {
-        let newer = (self.committed - base) as usize;
+        let newer = self.committed.saturating_sub(base) as usize;
         newer > self.recent.len()
             || self.pending(place).is_some()
             || self.recent.iter().rev().take(newer).any(|places| places.contains(place))
@@ -226,6 +345,15 @@ impl State {
             return Some(self.gathering.outcome.clone());
         }
         self.flying.as_ref().map(|batch| batch.outcome.clone())
+    }
+
+    /// Gives up the flying batch, which is surely not committed, and what was built on it.
+    fn give_up_all(&mut self) -> Vec<Arc<Outcome>> {
+        let flying = self.flying.take().map(|batch| batch.outcome.clone());
+        let gathering = self.give_up_gathering();
+        // Nothing has used their numbers.
+        self.gathering.number = self.committed + 1;
+        flying.into_iter().chain([gathering]).collect()
     }
 
     fn give_up_gathering(&mut self) -> Arc<Outcome> {
@@ -260,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_acknowledged_when_it_is_committed() {
-        let ledger = Ledger::new(7);
+        let ledger = Ledger::new(7, Pen::Held);
         let one = write(&ledger, "a");
         let batch = ledger.take().expect("a batch");
         assert_eq!(batch.number, 8);
@@ -275,7 +403,7 @@ mod tests {
 
     #[test]
     fn what_changed_since_is_known() {
-        let ledger = Ledger::new(0);
+        let ledger = Ledger::new(0, Pen::Held);
         write(&ledger, "a");
         assert!(ledger.lock().changed_since(0, &place("a")));
         ledger.take().expect("a batch");
@@ -294,7 +422,7 @@ mod tests {
 
     #[test]
     fn what_was_built_on_a_batch_falls_with_it() {
-        let ledger = Ledger::new(0);
+        let ledger = Ledger::new(0, Pen::Held);
         let one = write(&ledger, "a");
         ledger.take().expect("a batch");
         let two = write(&ledger, "b");

@@ -4,7 +4,8 @@
 //!   ([`ledger`]); one connection commits their writes in batches ([`writer`]). Nothing is acknowledged before the server
 //!   says that the commit is on its disk.
 //! - That one connection holds an advisory lock, and every batch moves a row that names its writer ([`session`]): a
-//!   second vault is refused, and one that lost its place writes nothing more.
+//!   second vault is refused, and one that lost its place writes nothing more. Vaults that say so share the database: each
+//!   commits its batches while it has the pen, which they pass on, and the same row tells each of them that others wrote.
 //! - Reads are by primary key on a pool of connections ([`reader`]), always of what is committed. Blobs are written there
 //!   too, before anything refers to them.
 //! - A server that restarts or fails over is waited for, for a bounded time; a commit whose answer was lost is looked up.
@@ -34,10 +35,10 @@ use volar_core::randomness::Randomness;
 
 use super::{Body, Row, Rows, Store, StoreError, Table};
 use failure::Failure;
-use ledger::{Ledger, Place, Value};
+use ledger::{Ledger, Pen, Place, Value};
 use reader::Reader;
 use schema::BLOBS;
-use session::{Refusal, Session};
+use session::{Refusal, Session, Writing};
 use settings::Access;
 pub use settings::{PostgresConfig, PostgresConfigError};
 use view::{Alone, Beside};
@@ -47,11 +48,14 @@ use writer::Writer;
 const THREADS: usize = 2;
 /// Blobs that are read in one round trip.
 const BLOBS_AT_ONCE: usize = 16;
+/// Before a body runs again because other vaults were first: the writer hears of it meanwhile.
+const OVERTAKEN_WAIT: Duration = Duration::from_millis(2);
 
 /// An open PostgreSQL store.
 pub struct PostgresStore {
     place: String,
     patience: Duration,
+    shared: bool,
     ledger: Arc<Ledger>,
     reader: Reader,
     /// `None` only while it is being dropped.
@@ -69,7 +73,7 @@ impl PostgresStore {
     /// Opens the store in the database that `config` names, and makes or updates its tables. `randomness` names this
     /// writer.
     ///
-    /// Refuses a database that another vault has open, one whose tables are a newer vault's, and a server that would not
+    /// Refuses a database that another vault has open, unless both share it, one whose tables are a newer vault's, and a server that would not
     /// keep what it acknowledges.
     pub fn open(config: &PostgresConfig, randomness: &dyn Randomness) -> Result<Self, StoreError> {
         let access = config.access().map_err(StoreError::Postgres)?;
@@ -81,9 +85,9 @@ impl PostgresStore {
             .enable_all()
             .build()
             .map_err(|error| StoreError::Io { path: access.place.clone().into(), error })?;
-        let owner: [u8; 16] = randomness.bytes();
+        let who = Writing { me: randomness.bytes(), shared: access.shared };
         let lost = Arc::new(Notify::new());
-        let opening = open_session(access.clone(), owner, lost.clone());
+        let opening = open_session(access.clone(), who, lost.clone());
         let opened = on(&runtime, opening).unwrap_or_else(|| Err(Refusal::InUse));
         let (session, batch) = match opened {
             Ok(opened) => opened,
@@ -98,11 +102,12 @@ impl PostgresStore {
                 });
             }
         };
-        let ledger = Arc::new(Ledger::new(batch));
+        let ledger = Arc::new(Ledger::new(batch, if who.shared { Pen::Away } else { Pen::Held }));
         let reader = Reader::new(&access);
         let (ending, ended) = mpsc::channel();
         let patience = access.patience;
-        let writer = Writer { access, ledger: ledger.clone(), owner, batch, session: Some(session), lost };
+        let (session, turn) = (Some(session), Instant::now());
+        let writer = Writer { access, ledger: ledger.clone(), who, batch, seen: batch, turn, session, lost };
         let handle = runtime.handle().clone();
         // On a thread of its own: it waits for bodies that run alone, and those for the runtime's threads.
         let thread = std::thread::Builder::new().name("volar-postgres-writer".to_owned()).spawn(move || {
@@ -114,6 +119,7 @@ impl PostgresStore {
         Ok(Self {
             place,
             patience,
+            shared: who.shared,
             ledger,
             reader,
             runtime: Some(runtime),
@@ -145,8 +151,15 @@ impl PostgresStore {
         self.ask(|reader| reader.one(table, key))
     }
 
-    /// Runs `body`, alone if it must be, and hands its writes on; returns its word and what to wait for.
-    fn run(&self, body: &mut Body<'_>) -> Result<Ran, Failure> {
+    /// The same, and the number of the batch that it is as of.
+    fn dated(&self, place: &Place) -> Result<(u64, Value), StoreError> {
+        let (table, key) = place.clone();
+        self.ask(|reader| reader.dated(table, key))
+    }
+
+    /// Runs `body`, alone if it must be, and hands its writes on when it may write, which is by `until`; returns its word
+    /// and what to wait for.
+    fn run(&self, body: &mut Body<'_>, until: Instant) -> Result<Ran, Failure> {
         let base = {
             let state = self.ledger.lock();
             state.check()?;
@@ -155,14 +168,21 @@ impl PostgresStore {
         let beside = Beside::new(self, base);
         let mut word = body(&beside);
         let (mut trace, counts) = beside.end();
+        let base = trace.base;
         let mut state = self.ledger.lock();
         state.check()?;
-        if !counts || trace.reads.keys().any(|place| state.changed_since(base, place)) {
+        let stands =
+            |state: &ledger::State| counts && !trace.reads.keys().any(|place| state.changed_since(base, place));
+        let writes = matches!(word, Ok(true)) && !trace.writes.is_empty();
+        if writes || !stands(&state) {
+            state = self.ledger.pen(state, until)?;
+        }
+        if !stands(&state) {
             let mut known = std::mem::take(&mut trace.reads);
             known.retain(|place, _| !state.changed_since(base, place));
             let alone = Alone::new(self, &mut state, known);
             word = body(&alone);
-            trace.writes = alone.end();
+            trace.writes = alone.end().ok_or(Failure::Overtaken)?;
         }
         if matches!(word, Ok(true)) {
             state.gather(trace.writes);
@@ -178,20 +198,19 @@ impl PostgresStore {
         self.ledger.lock().check().map_err(|failure| self.failed(&failure))
     }
 
-    fn wait(&self, outcome: Option<Arc<ledger::Outcome>>) -> Result<(), StoreError> {
+    fn wait(&self, outcome: Option<Arc<ledger::Outcome>>) -> Result<(), Failure> {
         let Some(outcome) = outcome else { return Ok(()) };
         // The writer gives up within its patience what it has not sent; longer means that it does not know.
-        let until = Instant::now() + self.patience * 3;
-        outcome.wait(until).map_err(|failure| self.failed(&failure))
+        outcome.wait(Instant::now() + self.patience * 3)
     }
 }
 
 /// Connects within the time allowed; a vault that was just killed may hold the lock for a moment longer.
-async fn open_session(access: Access, owner: [u8; 16], lost: Arc<Notify>) -> Result<(Session, u64), Refusal> {
+async fn open_session(access: Access, who: Writing, lost: Arc<Notify>) -> Result<(Session, u64), Refusal> {
     use backon::Retryable;
     let once = || async {
         let session = Session::open(&access, lost.clone()).await?;
-        let mark = session.take_over(&owner).await?;
+        let mark = session.take_over(&who).await?;
         Ok((session, mark.batch))
     };
     let passes = |refusal: &Refusal| match refusal {
@@ -260,9 +279,14 @@ impl Store for PostgresStore {
 
     fn transact(&self, body: &mut Body<'_>) -> Result<(), StoreError> {
         let _running = self.running.read().unwrap_or_else(PoisonError::into_inner);
-        let (word, outcome) = self.run(body).map_err(|failure| self.failed(&failure))?;
-        self.wait(outcome)?;
-        word.map(drop)
+        let until = Instant::now() + self.patience * 3;
+        loop {
+            let ended = self.run(body, until).and_then(|(word, outcome)| self.wait(outcome).map(|()| word));
+            match ended {
+                Err(Failure::Overtaken) if Instant::now() < until => std::thread::sleep(OVERTAKEN_WAIT),
+                ended => return ended.map_err(|failure| self.failed(&failure))?.map(drop),
+            }
+        }
     }
 
     fn barrier(&self) -> Result<(), StoreError> {
@@ -309,6 +333,10 @@ impl Store for PostgresStore {
 
     fn size_bytes(&self) -> u64 {
         self.ask(Reader::size).unwrap_or_default()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) struct Reader {
 /// SQL of one table.
 struct Texts {
     one: String,
+    dated: String,
     many: String,
     range: String,
     rest: String,
@@ -87,6 +88,20 @@ impl Reader {
                 let statement = client.prepare_cached(text).await?;
                 let row = client.query_opt(&statement, &[key]).await?;
                 Ok(row.map(|row| row.get::<_, &[u8]>(0).into()))
+            }
+        })
+        .await
+    }
+
+    /// The value at one place, and the number of the batch that it is as of: of one moment, whoever writes.
+    pub(super) async fn dated(self, table: usize, key: Vec<u8>) -> Result<(u64, Value), Failure> {
+        self.retry(|client| {
+            let (text, key) = (&self.statements[table].dated, &key);
+            async move {
+                let statement = client.prepare_cached(text).await?;
+                let row = client.query_one(&statement, &[key]).await?;
+                let value = row.get::<_, Option<&[u8]>>(1).map(Into::into);
+                Ok((row.get::<_, i64>(0).unsigned_abs(), value))
             }
         })
         .await
@@ -211,6 +226,7 @@ impl Texts {
         let name = schema::name(table);
         Self {
             one: format!("SELECT value FROM {name} WHERE key = $1"),
+            dated: format!("SELECT batch, (SELECT value FROM {name} WHERE key = $1) FROM volar.writer WHERE id = 1"),
             many: format!("SELECT key, value FROM {name} WHERE key = ANY($1)"),
             range: format!("SELECT key, value FROM {name} WHERE key >= $1 AND key < $2 ORDER BY key LIMIT $3"),
             rest: format!("SELECT key, value FROM {name} WHERE key >= $1 ORDER BY key LIMIT $2"),

@@ -4,15 +4,15 @@
 //! and vacuum, so that the churn of answers and deadlines bloats nobody's palms. (One table partitioned by kind would need
 //! one lock a partition for every statement.) On a distributed PostgreSQL the column to distribute by is `key`: it is in
 //! every primary key and in every statement's condition, and its hash spreads one tenant's rows over every shard, which
-//! the tenant's name, the key's leading part, would not. Ranges are read in order from all shards; `writer` and `schema`
-//! stay local. Nothing here uses sequences, triggers, notifications or foreign keys.
+//! the tenant's name, the key's leading part, would not. Ranges are read in order from all shards; `writer`, `writers`
+//! and `schema` stay local. Nothing here uses sequences, triggers, notifications or foreign keys.
 
 use tokio_postgres::{Client, Error};
 
 use crate::store::Table;
 
 /// What each version adds. A released one does not change any more.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 
 /// Newest version known.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;

@@ -1,13 +1,17 @@
 //! The one connection that writes: it holds the database's lock, and knows that what it commits stays.
+//!
+//! A vault that has the database to itself holds the lock alone. Those that share it hold it together, each for as long as
+//! it lives, and pass a second one on between them: the pen, which whoever commits a batch has.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, Socket, Statement};
 
 use super::failure::{Failure, Trouble};
@@ -17,17 +21,39 @@ use super::timeline;
 
 /// Of the advisory lock that one vault holds in a database: "volar" in ASCII.
 const LOCK: i64 = 0x0076_6f6c_6172;
+/// Of the advisory lock that vaults over one database pass on: "volarpen" in ASCII.
+const PEN: i64 = 0x766f_6c61_7270_656e;
+/// Whom the writer row names where several vaults write.
+const TOGETHER: &[u8] = b"shared";
+
+/// Who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Writing {
+    /// This opening of the store, and no other.
+    pub(super) me: [u8; 16],
+    /// Whether others write too, by turns.
+    pub(super) shared: bool,
+}
+
+impl Writing {
+    /// Whom the writer row must name.
+    pub(super) fn owner(&self) -> &[u8] {
+        if self.shared { TOGETHER } else { &self.me }
+    }
+}
 
 /// A connection that holds the lock.
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) statements: Statements,
+    patience: Duration,
     /// Whether the server has warned since the last question.
     warned: Arc<AtomicBool>,
 }
 
 /// Prepared once for each connection.
 pub(super) struct Statements {
+    mark: Statement,
     pub(super) advance: Statement,
     pub(super) put: Vec<Statement>,
     pub(super) remove: Vec<Statement>,
@@ -54,11 +80,15 @@ impl<E: Into<Trouble>> From<E> for Refusal {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) owner: Vec<u8>,
+    /// The last batch, whoever of them committed it.
     pub(super) batch: u64,
+    /// The last batch of the one who asks.
+    pub(super) own: u64,
 }
 
 impl Session {
-    /// Connects, checks that a commit is durable, and takes the lock. `lost` is told when the connection ends.
+    /// Connects, checks that a commit is durable, and takes the lock, alone or with others. `lost` is told when the
+    /// connection ends.
     pub(super) async fn open(access: &Access, lost: Arc<Notify>) -> Result<Self, Refusal> {
         let (mut client, connection) = access.config.connect(access.tls.clone()).await?;
         let warned = Arc::new(AtomicBool::new(false));
@@ -68,35 +98,73 @@ impl Session {
         // Before the lock: a former primary has a lock of its own, which says nothing.
         let timeline = timeline::of(&client).await?;
         access.timeline.check_not_behind(timeline)?;
-        let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?;
+        let lock = if access.shared { "pg_try_advisory_lock_shared" } else { "pg_try_advisory_lock" };
+        let row = client.query_one(&format!("SELECT {lock}($1)"), &[&LOCK]).await?;
         if !row.get::<_, bool>(0) {
             return Err(Refusal::InUse);
         }
         access.timeline.meet(timeline, Instant::now())?;
-        let found = schema::version(&client).await?;
-        if found > schema::VERSION {
-            return Err(Refusal::Newer { found });
-        }
-        schema::migrate(&mut client, found).await?;
+        let patience = access.patience;
+        client.batch_execute(&format!("SET lock_timeout = {}", patience.as_millis())).await?;
+        bring_up_to_date(&mut client).await?;
         let statements = Statements::prepare(&client).await?;
-        Ok(Self { client, statements, warned })
+        Ok(Self { client, statements, patience, warned })
     }
 
     /// Who writes to this database, and how far they came.
-    pub(super) async fn mark(&self) -> Result<Mark, Trouble> {
-        let row = self.client.query_one("SELECT owner, batch FROM volar.writer WHERE id = 1", &[]).await?;
-        let batch = row.get::<_, i64>(1);
-        Ok(Mark { owner: row.get(0), batch: u64::try_from(batch).unwrap_or_default() })
+    pub(super) async fn mark(&self, who: &Writing) -> Result<Mark, Trouble> {
+        let row = self.client.query_one(&self.statements.mark, &[&who.me.as_slice()]).await?;
+        let number = |column| row.get::<_, i64>(column).unsigned_abs();
+        Ok(Mark { owner: row.get(0), batch: number(1), own: number(2) })
+    }
+
+    /// Waits for the pen, and says what was written before. In the order of asking; a vault that has had it for longer than a
+    /// call may take without using it, because its process is stopped, loses its connection: whatever it goes on to
+    /// write is refused by the writer row.
+    pub(super) async fn take_pen(&self, who: &Writing) -> Result<Mark, Trouble> {
+        let key: [&(dyn ToSql + Sync); 1] = [&PEN];
+        let taken = self.client.query_one("SELECT pg_advisory_lock($1)", &key);
+        // Sent together, answered in order: the row is read after the pen was taken.
+        let (taken, mark) = tokio::join!(biased; taken, self.mark(who));
+        match taken {
+            Ok(_) => mark,
+            Err(error) => {
+                if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+                    self.cut_off_idle_holder().await?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Passes the pen on.
+    pub(super) async fn leave_pen(&self) -> Result<(), Trouble> {
+        self.client.query_one("SELECT pg_advisory_unlock($1)", &[&PEN]).await?;
+        Ok(())
+    }
+
+    async fn cut_off_idle_holder(&self) -> Result<(), Trouble> {
+        let text = "SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+                    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+                    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+                    AND (l.classid::bigint << 32) | l.objid::bigint = $1 \
+                    AND a.state = 'idle' AND a.state_change < now() - $2 * interval '1 millisecond'";
+        let patience = self.patience.as_millis() as f64;
+        let cut = self.client.query(text, &[&PEN, &patience]).await?;
+        if !cut.is_empty() {
+            tracing::warn!("a vault that kept others from writing and did not write was cut off from the database");
+        }
+        Ok(())
     }
 
     /// Has batch `number` of `owner` be what the server has promised to keep, and not only what it shows. A batch whose
     /// session was cut while it waited for the standbys is shown, though none of them may have it; a further commit is
     /// acknowledged only when they have this one too, for it comes after it.
-    pub(super) async fn confirm(&self, owner: &[u8], number: u64) -> Result<(), Trouble> {
+    pub(super) async fn confirm(&self, who: &Writing, number: u64) -> Result<(), Trouble> {
         let number = i64::try_from(number).expect("batches are counted one by one");
-        let text = "UPDATE volar.writer SET owner = owner WHERE id = 1 AND owner = $1 AND batch = $2";
+        let text = "UPDATE volar.writers SET at = now() WHERE owner = $1 AND batch = $2";
         self.warned();
-        let moved = self.client.execute(text, &[&owner, &number]).await?;
+        let moved = self.client.execute(text, &[&who.me.as_slice(), &number]).await?;
         if moved != 1 || self.warned() {
             return Err(Trouble::Passing("it does not confirm what it committed".to_owned()));
         }
@@ -109,11 +177,25 @@ impl Session {
         self.warned.swap(false, Ordering::SeqCst)
     }
 
-    /// Makes `owner` the one who writes. Whoever wrote before cannot any more.
-    pub(super) async fn take_over(&self, owner: &[u8]) -> Result<Mark, Trouble> {
-        self.client.execute("UPDATE volar.writer SET owner = $1 WHERE id = 1", &[&owner]).await?;
-        self.mark().await
+    /// Makes `who` the one who writes, or one of those. Whoever wrote before cannot any more, unless they share.
+    pub(super) async fn take_over(&self, who: &Writing) -> Result<Mark, Trouble> {
+        self.client.execute("UPDATE volar.writer SET owner = $1 WHERE id = 1", &[&who.owner()]).await?;
+        // Whoever waited for an answer so long has given up.
+        self.client.execute("DELETE FROM volar.writers WHERE at < now() - interval '1 day'", &[]).await?;
+        self.mark(who).await
     }
+}
+
+/// Makes or updates the tables; of several vaults that start together one does.
+async fn bring_up_to_date(client: &mut Client) -> Result<(), Refusal> {
+    let mut found = schema::version(client).await?;
+    if found < schema::VERSION {
+        client.query_one("SELECT pg_advisory_lock($1)", &[&PEN]).await?;
+        found = schema::version(client).await?;
+        schema::migrate(client, found).await?;
+        client.query_one("SELECT pg_advisory_unlock($1)", &[&PEN]).await?;
+    }
+    if found > schema::VERSION { Err(Refusal::Newer { found }) } else { Ok(()) }
 }
 
 /// Carries a connection's messages until it ends, and notes warnings before the answers that come after them.
@@ -180,7 +262,12 @@ impl Statements {
     async fn prepare(client: &Client) -> Result<Self, Trouble> {
         // Dividing by zero undoes the batch of whoever is not, or no longer, the one who writes.
         let advance = "WITH moved AS (UPDATE volar.writer SET batch = $3 WHERE id = 1 AND owner = $1 AND batch = $2 \
-                       RETURNING 1) SELECT 1 / count(*) FROM moved";
+                       RETURNING 1), noted AS (INSERT INTO volar.writers (owner, batch) VALUES ($4, $3) \
+                       ON CONFLICT (owner) DO UPDATE SET batch = EXCLUDED.batch, at = now()) \
+                       SELECT 1 / count(*) FROM moved";
+        let mark = "SELECT owner, batch, coalesce((SELECT w.batch FROM volar.writers w WHERE w.owner = $1), 0) \
+                    FROM volar.writer WHERE id = 1";
+        let mark = client.prepare(mark).await?;
         let advance = client.prepare(advance).await?;
         let (mut put, mut remove) = (Vec::with_capacity(BLOBS), Vec::with_capacity(BLOBS));
         for table in 0..BLOBS {
@@ -192,7 +279,7 @@ impl Statements {
             put.push(client.prepare(&upsert).await?);
             remove.push(client.prepare(&format!("DELETE FROM {name} WHERE key = ANY($1)")).await?);
         }
-        Ok(Self { advance, put, remove })
+        Ok(Self { mark, advance, put, remove })
     }
 }
 

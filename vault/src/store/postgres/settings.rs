@@ -41,6 +41,9 @@ pub struct PostgresConfig {
     /// Connections that read, 1 to 100. One more writes.
     #[serde(default = "default_connections")]
     pub connections: usize,
+    /// Whether other vaults serve over the same database and key table at the same time. All of them must say so.
+    #[serde(default)]
+    pub shared: bool,
     /// How long a call waits for a server that is away, in seconds: 1 to 60.
     #[serde(default = "default_patience")]
     pub patience_seconds: u64,
@@ -64,6 +67,7 @@ impl PostgresConfig {
             certificate: None,
             key: None,
             connections: default_connections(),
+            shared: false,
             patience_seconds: default_patience(),
         }
     }
@@ -132,6 +136,8 @@ pub(super) struct Access {
     pub(super) place: String,
     pub(super) connections: usize,
     pub(super) patience: Duration,
+    /// Whether other vaults write too, by turns.
+    pub(super) shared: bool,
     pub(super) timeline: Arc<Timeline>,
 }
 
@@ -167,7 +173,8 @@ impl PostgresConfig {
         let tls = self.tls()?;
         let patience = Duration::from_secs(self.patience_seconds);
         let timeline = Arc::default();
-        Ok(Access { config, tls, place, connections: self.connections, patience, timeline })
+        let (connections, shared) = (self.connections, self.shared);
+        Ok(Access { config, tls, place, connections, patience, shared, timeline })
     }
 
     fn tls(&self) -> Result<MakeRustlsConnect, PostgresConfigError> {

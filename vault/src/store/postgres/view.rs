@@ -1,5 +1,6 @@
-//! What the body of a transaction sees. It runs twice at most: first beside others, against what is committed; then, if
-//! something that it read has changed since or is about to, alone, against what is about to be.
+//! What the body of a transaction sees. It runs first beside others, against what is committed; then, if something that it
+//! read has changed since or is about to, alone, against what is about to be. Every read says which batch it is as of, so
+//! that what other vaults over the same database write is noticed too.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,6 +11,8 @@ use crate::store::{Rows, StoreError, Table, Transaction};
 
 /// What a run of a body read and wrote.
 pub(super) struct Trace {
+    /// The batch that its reads are as of.
+    pub(super) base: u64,
     pub(super) reads: HashMap<Place, Value>,
     pub(super) writes: Writes,
 }
@@ -17,7 +20,7 @@ pub(super) struct Trace {
 /// Beside others. Every read is as of batch `base`, or the run is void: a body never sees half of a change.
 pub(super) struct Beside<'a> {
     store: &'a PostgresStore,
-    base: u64,
+    base: Cell<u64>,
     reads: RefCell<HashMap<Place, Value>>,
     writes: RefCell<Writes>,
     void: Cell<bool>,
@@ -25,18 +28,20 @@ pub(super) struct Beside<'a> {
 
 impl<'a> Beside<'a> {
     pub(super) fn new(store: &'a PostgresStore, base: u64) -> Self {
+        let base = Cell::new(base);
         Self { store, base, reads: RefCell::default(), writes: RefCell::default(), void: Cell::new(false) }
     }
 
     /// What the run did, and whether it counts.
     pub(super) fn end(self) -> (Trace, bool) {
-        (Trace { reads: self.reads.into_inner(), writes: self.writes.into_inner() }, !self.void.get())
+        let (base, reads, writes) = (self.base.get(), self.reads.into_inner(), self.writes.into_inner());
+        (Trace { base, reads, writes }, !self.void.get())
     }
 
     fn read_committed(&self, place: &Place) -> Result<Value, StoreError> {
         let known = {
             let state = self.store.ledger.lock();
-            if state.changed_since(self.base, place) {
+            if state.changed_since(self.base.get(), place) {
                 return Err(self.end_here());
             }
             state.remembered(place).cloned()
@@ -44,8 +49,15 @@ impl<'a> Beside<'a> {
         if let Some(known) = known {
             return Ok(known);
         }
-        let value = self.store.one(place)?;
-        if self.store.ledger.lock().changed_since(self.base, place) {
+        let (number, value) = self.store.dated(place)?;
+        let mut state = self.store.ledger.lock();
+        state.observe(number);
+        if state.pen_is_away() && self.reads.borrow().is_empty() {
+            // Other vaults have written since the body began, and it has read nothing yet.
+            self.base.set(number);
+        }
+        let of_others = if state.pen_is_away() { number != state.committed() } else { number > state.last_number() };
+        if of_others || state.changed_since(self.base.get(), place) {
             return Err(self.end_here());
         }
         Ok(value)
@@ -93,15 +105,17 @@ pub(super) struct Alone<'a> {
     /// Read before and not changed since.
     known: HashMap<Place, Value>,
     writes: RefCell<Writes>,
+    void: Cell<bool>,
 }
 
 impl<'a> Alone<'a> {
     pub(super) fn new(store: &'a PostgresStore, state: &'a mut State, known: HashMap<Place, Value>) -> Self {
-        Self { store, state: RefCell::new(state), known, writes: RefCell::default() }
+        Self { store, state: RefCell::new(state), known, writes: RefCell::default(), void: Cell::new(false) }
     }
 
-    pub(super) fn end(self) -> Writes {
-        self.writes.into_inner()
+    /// What the body wrote, unless another vault wrote meanwhile: the pen was lost, which the writer learns in a moment.
+    pub(super) fn end(self) -> Option<Writes> {
+        (!self.void.get()).then(|| self.writes.into_inner())
     }
 }
 
@@ -116,7 +130,11 @@ impl Rows for Alone<'_> {
         if let Some(value) = known {
             return Ok(owned(value));
         }
-        let value = self.store.one(&place)?;
+        let (number, value) = self.store.dated(&place)?;
+        if number > state.last_number() {
+            self.void.set(true);
+            return Err(StoreError::Unavailable { place: String::new(), reason: "read what is changing".to_owned() });
+        }
         state.remember(&place, &value);
         Ok(owned(&value))
     }

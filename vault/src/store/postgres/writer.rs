@@ -1,9 +1,10 @@
 //! Commits batches, one after another, on the one [`Session`]. When the connection is lost in mid-commit, the writer
 //! row tells after reconnecting whether the batch was committed: only then is it acknowledged, or sent again as it is.
-//! Nobody else can have written meanwhile, so that what the bodies read still holds and none runs again.
+//! Nobody else can have written meanwhile, so that what the bodies read still holds and none runs again. Where vaults share
+//! the database and another has written meanwhile, they do run again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_postgres::types::ToSql;
@@ -11,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use super::failure::{Failure, Trouble};
 use super::ledger::{Batch, Ledger};
 use super::schema::BLOBS;
-use super::session::{Mark, Refusal, Session};
+use super::session::{Mark, Refusal, Session, Writing};
 use super::settings::Access;
 
 /// Between tries to reach the server: short at first, for one that is only restarted.
@@ -19,14 +20,20 @@ const WAIT_MIN: Duration = Duration::from_millis(20);
 const WAIT_MAX: Duration = Duration::from_millis(500);
 /// Rows are sent in statements of about this many bytes.
 const STATEMENT_BYTES: usize = 8 << 20;
+/// A vault that shares the database passes the pen on after this long, however much it has to write.
+const TURN: Duration = Duration::from_millis(20);
 
 /// The writer of one open store.
 pub(super) struct Writer {
     pub(super) access: Access,
     pub(super) ledger: Arc<Ledger>,
-    pub(super) owner: [u8; 16],
+    pub(super) who: Writing,
     /// Number of the last batch that is surely committed.
     pub(super) batch: u64,
+    /// Number of the last batch that was seen, another vault's perhaps.
+    pub(super) seen: u64,
+    /// When the pen came.
+    pub(super) turn: Instant,
     pub(super) session: Option<Session>,
     pub(super) lost: Arc<Notify>,
 }
@@ -35,6 +42,8 @@ pub(super) struct Writer {
 enum Stop {
     /// Surely not committed; others may be.
     GivenUp(Failure),
+    /// Surely not committed: another vault was first.
+    Overtaken,
     /// Nothing is committed any more.
     Broken(Failure),
 }
@@ -56,13 +65,32 @@ impl Writer {
             match self.commit(&batch).await {
                 Ok(()) => self.ledger.committed(),
                 Err(Stop::GivenUp(failure)) => self.ledger.give_up(&failure),
-                Err(Stop::Broken(failure)) => {
-                    let error = failure.at(&self.access.place);
-                    tracing::error!(%error, "nothing is written to the database any more");
-                    return self.ledger.broke(&failure);
-                }
+                Err(Stop::Overtaken) => self.overtaken(),
+                Err(Stop::Broken(failure)) => return self.broke(&failure),
+            }
+            if self.seen > self.batch {
+                // Found committed after the connection was lost, and others have written since.
+                self.overtaken();
+            }
+            if self.who.shared && self.turn.elapsed() > TURN {
+                self.ledger.begin_to_leave();
             }
         }
+    }
+
+    fn overtaken(&mut self) {
+        self.batch = self.seen;
+        self.ledger.overtaken(self.seen);
+        // What was seen was read by a connection that has the pen.
+        if self.session.is_some() {
+            self.ledger.hold(self.seen);
+        }
+    }
+
+    fn broke(&self, failure: &Failure) {
+        let error = failure.at(&self.access.place);
+        tracing::error!(%error, "nothing is written to the database any more");
+        self.ledger.broke(failure);
     }
 
     async fn next(&mut self) -> Option<Arc<Batch>> {
@@ -73,12 +101,24 @@ impl Writer {
             if self.ledger.lock().closing {
                 return None;
             }
+            if self.who.shared {
+                match self.pass_the_pen().await {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(failure) => {
+                        self.broke(&failure);
+                        return None;
+                    }
+                }
+            }
             let away = self.session.is_none();
             tokio::select! {
                 () = self.ledger.work.notified() => {}
                 // The lock went with the connection: it is taken again before somebody else does.
                 () = self.lost.notified() => {
-                    self.session.take_if(|session| session.client.is_closed());
+                    if self.session.take_if(|session| session.client.is_closed()).is_some() && self.who.shared {
+                        self.ledger.lose();
+                    }
                     self.reconnect().await;
                 }
                 // And reads go where the writer is: to a promoted standby before anything is written.
@@ -87,9 +127,53 @@ impl Writer {
         }
     }
 
+    /// Lets go of the pen when there is nothing to write, and takes it when there is; tells whether it came.
+    async fn pass_the_pen(&mut self) -> Result<bool, Failure> {
+        if self.ledger.leave()
+            && let Some(session) = &self.session
+        {
+            let left = tokio::time::timeout(self.access.patience, session.leave_pen()).await;
+            if !matches!(left, Ok(Ok(()))) {
+                // It goes with the connection.
+                self.session = None;
+            }
+        }
+        if !self.ledger.lock().wants_pen() {
+            return Ok(false);
+        }
+        self.reconnect().await;
+        let Some(session) = &self.session else { return Ok(false) };
+        let taken = tokio::time::timeout(self.access.patience * 2, session.take_pen(&self.who)).await;
+        match taken.unwrap_or_else(|_| Err(Trouble::Passing("it does not answer".to_owned()))) {
+            Ok(mark) => {
+                self.check(&mark)?;
+                (self.batch, self.seen, self.turn) = (mark.batch, mark.batch, Instant::now());
+                self.ledger.hold(mark.batch);
+                Ok(true)
+            }
+            Err(trouble) => {
+                tracing::warn!(error = %Failure::from(trouble).at(&self.access.place), "waiting for the turn to write");
+                self.session = None;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Refuses a database that is another's now, or has forgotten a batch.
+    fn check(&self, mark: &Mark) -> Result<(), Failure> {
+        if mark.owner != self.who.owner() {
+            return Err(Failure::TakenOver);
+        }
+        if mark.batch < self.batch {
+            return Err(Failure::Lost { found: mark.batch, acknowledged: self.batch });
+        }
+        Ok(())
+    }
+
     /// Tries once to get a connection back while nothing waits to be written.
     async fn reconnect(&mut self) {
-        if self.session.is_some() {
+        // With something under way, the batch's own attempt looks first what became of the last one.
+        if self.session.is_some() || self.ledger.is_busy() {
             return;
         }
         // A server that hangs must not keep what comes to be written meanwhile waiting for longer.
@@ -109,6 +193,7 @@ impl Writer {
                     return Ok(());
                 }
                 Ok(Err(Attempt::Broken(failure))) => return Err(Stop::Broken(failure)),
+                Ok(Err(Attempt::Overtaken)) => return Err(Stop::Overtaken),
                 Ok(Err(Attempt::Trouble(trouble))) => trouble,
                 Err(_) => Trouble::Passing("it does not answer".to_owned()),
             };
@@ -131,35 +216,33 @@ impl Writer {
 
     /// One try to have the batch committed, or to learn that it is.
     async fn attempt(&mut self, batch: &Batch, sent: &mut Sent) -> Result<(), Attempt> {
-        let session = match &mut self.session {
-            Some(session) => session,
-            none => {
-                let session = Session::open(&self.access, self.lost.clone()).await?;
-                match session.mark().await? {
-                    Mark { owner, .. } if owner != self.owner => return Err(Attempt::Broken(Failure::TakenOver)),
-                    // The lock was free, so whatever was sent before has ended: this is how.
-                    mark if mark.batch == batch.number && *sent == Sent::Perhaps => {
-                        session.confirm(&self.owner, batch.number).await?;
-                        self.session = Some(session);
-                        return Ok(());
-                    }
-                    mark if mark.batch < self.batch => {
-                        let (found, acknowledged) = (mark.batch, self.batch);
-                        return Err(Attempt::Broken(Failure::Lost { found, acknowledged }));
-                    }
-                    mark if mark.batch > self.batch => return Err(Attempt::Broken(Failure::TakenOver)),
-                    _ => *sent = Sent::No,
-                }
-                none.insert(session)
+        if self.session.is_none() {
+            let session = Session::open(&self.access, self.lost.clone()).await?;
+            // Sole, the lock was free; sharing, the pen is: whatever was sent before has ended, and this is how.
+            let shared = self.who.shared;
+            let mark = if shared { session.take_pen(&self.who).await? } else { session.mark(&self.who).await? };
+            self.check(&mark).map_err(Attempt::Broken)?;
+            (self.seen, self.turn) = (mark.batch, Instant::now());
+            if mark.own == batch.number && *sent == Sent::Perhaps {
+                session.confirm(&self.who, batch.number).await?;
+                self.session = Some(session);
+                return Ok(());
             }
-        };
-        send(session, &self.owner, self.batch, batch, sent).await
+            self.session = Some(session);
+            if mark.batch > self.batch {
+                return Err(if shared { Attempt::Overtaken } else { Attempt::Broken(Failure::TakenOver) });
+            }
+            *sent = Sent::No;
+        }
+        let session = self.session.as_ref().expect("opened above");
+        send(session, &self.who, self.batch, batch, sent).await
     }
 }
 
 /// Why a try failed.
 enum Attempt {
     Trouble(Trouble),
+    Overtaken,
     Broken(Failure),
 }
 
@@ -180,9 +263,9 @@ impl<E: Into<Trouble>> From<E> for Attempt {
 }
 
 /// Sends the whole transaction at once and waits for all of its answers: one round trip.
-async fn send(session: &Session, owner: &[u8; 16], before: u64, batch: &Batch, sent: &mut Sent) -> Result<(), Attempt> {
+async fn send(session: &Session, who: &Writing, before: u64, batch: &Batch, sent: &mut Sent) -> Result<(), Attempt> {
     let (client, statements) = (&session.client, &session.statements);
-    let owner = owner.as_slice();
+    let (owner, me) = (who.owner(), who.me.as_slice());
     let number = |batch: u64| i64::try_from(batch).expect("batches are counted one by one");
     let (before, after) = (number(before), number(batch.number));
     let chunks = chunks(batch);
@@ -192,7 +275,7 @@ async fn send(session: &Session, owner: &[u8; 16], before: u64, batch: &Batch, s
             Chunk::Remove(table, keys) => client.execute(&statements.remove[*table], &[keys]).await,
         }
     });
-    let advance: [&(dyn ToSql + Sync); 3] = [&owner, &before, &after];
+    let advance: [&(dyn ToSql + Sync); 4] = [&owner, &before, &after, &me];
     *sent = Sent::Perhaps;
     session.warned();
     // Polled in this order, and so sent in it.
@@ -209,7 +292,11 @@ async fn send(session: &Session, owner: &[u8; 16], before: u64, batch: &Batch, s
     match failed {
         Some(error) if error.code().is_some_and(|code| code.code() == "22012") => {
             *sent = Sent::No;
-            Err(Attempt::Broken(Failure::TakenOver))
+            Err(match who.shared {
+                // The pen was taken away; looked up on a new connection.
+                true => Attempt::Trouble(Trouble::Passing("another vault wrote first".to_owned())),
+                false => Attempt::Broken(Failure::TakenOver),
+            })
         }
         Some(error) => {
             let refused = error.as_db_error().is_some() && committed.is_ok();

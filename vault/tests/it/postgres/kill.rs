@@ -2,6 +2,7 @@
 //! none is applied twice.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use volar_vault::vault::Vault;
 
 use super::server::{self, Server};
 use crate::kill::{acknowledged_until_killed, in_turns, kills};
-use crate::world::{Postgres, WorldOver, kiosk, matcher, members, operator};
+use crate::world::{Postgres, SharedPostgres, WorldOver, kiosk, matcher, members, operator};
 
 const SERVER_KILLS: usize = 12;
 const VAULT_KILLS: usize = 8;
@@ -95,7 +96,7 @@ fn everybody_is_enrolled_once_whenever_the_server_is_killed() {
         // And after a start of the vault, which looks for keys and probes without a person.
         let vault = world.open();
         whole(&vault, &acknowledged, true);
-        alike(&world, &vault);
+        alike(&world.path("keys"), &world.engine().0, &vault);
     });
 }
 
@@ -108,9 +109,44 @@ fn no_acknowledged_enrollment_is_lost_when_the_vault_is_killed() {
             acknowledged.extend(enroll_until_killed(&world));
             let vault = world.open();
             whole(&vault, &acknowledged, false);
-            alike(&world, &vault);
+            alike(&world.path("keys"), &world.engine().0, &vault);
         }
         assert!(acknowledged.len() > kills, "the load enrolled nobody");
+    });
+}
+
+/// One of two vaults over one database and one key table is killed under load, again and again; the other goes on.
+#[test]
+fn no_acknowledged_enrollment_is_lost_when_one_of_several_vaults_is_killed() {
+    in_turns(kills(VAULT_KILLS), |kills| {
+        let world = WorldOver::<SharedPostgres>::new();
+        let vault = world.open();
+        let (stop, acknowledged) = (AtomicBool::new(false), Mutex::new(BTreeSet::new()));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::SeqCst) {
+                        let enrollment = vault.enroll(&kiosk(), &world.call(0), &world.request(true));
+                        acknowledged.lock().expect("no panic").insert(enrollment.expect("it goes on"));
+                    }
+                });
+            }
+            let _stopping = Stopping(&stop);
+            for kill in 0..kills {
+                let before = acknowledged.lock().expect("no panic").len();
+                let theirs = acknowledged_until_killed(&world, &["4", "60", "3", &world.engine().0.url, "shared"]);
+                let mut acknowledged = acknowledged.lock().expect("no panic");
+                assert!(acknowledged.len() > before, "the other vault stood still before kill {kill}");
+                acknowledged.extend(theirs);
+            }
+        });
+        let acknowledged = acknowledged.into_inner().expect("no panic");
+        whole(&vault, &acknowledged, false);
+        drop(vault);
+        // Whoever comes first destroys the keys of those whom a killed vault did not get enrolled.
+        let vault = world.open();
+        whole(&vault, &acknowledged, false);
+        alike(&world.path("keys"), &world.engine().0, &vault);
     });
 }
 
@@ -207,12 +243,12 @@ fn whole(vault: &Vault, acknowledged: &BTreeSet<EnrollmentId>, nobody_else: bool
 }
 
 /// As many keys and probes as people.
-fn alike(world: &WorldOver<Postgres>, vault: &Vault) {
+fn alike(keys: &Path, config: &PostgresConfig, vault: &Vault) {
     let pending = vault.status(&operator()).expect("readable")[0].head.pending;
-    let keys = std::fs::read(world.path("keys")).expect("readable");
+    let keys = std::fs::read(keys).expect("readable");
     let used = keys[4096..].chunks(128).filter(|slot| slot.iter().any(|&byte| byte != 0)).count();
     assert_eq!(used as u64, pending, "keys without a person");
-    let database = world.engine().0.url.rsplit_once('/').expect("an address");
+    let database = config.url.rsplit_once('/').expect("an address");
     let blobs = psql(database.0, database.1, "SELECT count(*) FROM volar.blobs");
     assert_eq!(blobs, pending.to_string(), "probes without a person");
 }

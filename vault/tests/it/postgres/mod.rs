@@ -1,5 +1,6 @@
 //! The vault over PostgreSQL, on a real server.
 
+mod company;
 mod conformance;
 mod full;
 mod kill;
@@ -18,6 +19,20 @@ mod same {
 
     type World = crate::world::WorldOver<crate::world::Postgres>;
 }
+#[path = "."]
+mod shared {
+    //! The same where others may share the store.
+
+    #[path = "../flows.rs"]
+    mod flows;
+    #[path = "../lifetimes.rs"]
+    mod lifetimes;
+    #[path = "../model.rs"]
+    mod model;
+
+    type World = crate::world::WorldOver<crate::world::SharedPostgres>;
+}
 mod scan;
 pub(crate) mod server;
 mod standby;
+mod together;

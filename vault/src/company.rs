@@ -1,0 +1,113 @@
+//! Vaults that serve over one store and one key table at the same time. Nobody leads: what each does is a transaction, and
+//! what it must know of the others it reads from the store, ten times a second: how far feeds reach, how galleries
+//! stand, and whether an operator has sealed the vault. In turn it says which followers it has and how far they
+//! have come, so that an erasure through one vault waits for the matchers of all.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use volar_core::clock::Timestamp;
+use volar_core::id::GalleryId;
+
+use crate::error::VaultError;
+use crate::followers::{Elsewhere, NOT_EXPECTED as NEVER};
+use crate::format::{v1, v4, v5};
+use crate::parameters::FOLLOWER_LEASE;
+use crate::rows;
+use crate::sealing;
+use crate::store::Table;
+use crate::vault::{Tenant, Vault};
+
+/// Rows as they were last seen, sealed, by table and key.
+pub(crate) type Seen = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+impl Vault {
+    /// What a follower's row says when it begins to follow this vault, with everything up to `acknowledged`.
+    pub(crate) fn follower_row(&self, now: Timestamp, acknowledged: u64) -> v5::Follower {
+        let here_until = if self.is_shared() { now.after(FOLLOWER_LEASE) } else { NEVER };
+        v5::Follower { seen_at: now, acknowledged, vault: self.id, here_until }
+    }
+
+    /// Takes over what other vaults over the same store have done, and tells them of this one's followers. Returns whether
+    /// an operator has sealed the vault through one of them.
+    pub fn look_around(&self) -> Result<bool, VaultError> {
+        if sealing::is_sealed(&*self.store)? {
+            return Ok(true);
+        }
+        self.look_at_galleries()?;
+        self.tell_of_followers()?;
+        for tenant in self.tenants.values() {
+            tenant.galleries.keys().try_for_each(|gallery| self.look_at_followers(tenant, gallery))?;
+        }
+        Ok(false)
+    }
+
+    fn look_at_galleries(&self) -> Result<(), VaultError> {
+        // What this vault changes itself is not undone by what was read before.
+        let _alone = self.changing_gallery.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut galleries = Vec::new();
+        for tenant in self.tenants.values() {
+            galleries.extend(tenant.galleries.values().map(|gallery| (tenant, gallery)));
+        }
+        let mut places = Vec::with_capacity(galleries.len() * 2);
+        for (tenant, gallery) in &galleries {
+            let key = rows::gallery(&tenant.id, &gallery.id);
+            places.extend([(Table::Heads, key.clone()), (Table::Galleries, key)]);
+        }
+        let found = self.store.read_many(&places)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (((tenant, gallery), places), found) in galleries.iter().zip(places.chunks(2)).zip(found.chunks(2)) {
+            for (place, found) in places.iter().zip(found) {
+                let Some(sealed) = found.as_ref().filter(|sealed| seen.get(place) != Some(*sealed)) else { continue };
+                if place.0 == Table::Heads {
+                    gallery.wake(tenant.open::<v1::Head>(&place.1, sealed)?.last_sequence);
+                } else {
+                    gallery.stand(&tenant.open::<v4::Gallery>(&place.1, sealed)?);
+                    gallery.rouse();
+                }
+                seen.insert(place.clone(), sealed.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_of_followers(&self) -> Result<(), VaultError> {
+        let now = self.clock.now();
+        let news = self.followers.news(now);
+        if news.is_empty() {
+            return Ok(());
+        }
+        self.store.write(|transaction| {
+            for ((tenant, gallery, device), said) in &news {
+                let tenant = self.tenant(tenant)?;
+                let row = rows::follower(&tenant.id, gallery, device);
+                let known = tenant.record::<v5::Follower>(transaction, Table::Followers, &row)?;
+                // One that has left for another vault is that one's to tell of.
+                let elsewhere = known.is_some_and(|known| known.vault != self.id && now < known.here_until);
+                if elsewhere && said.until == NEVER {
+                    continue;
+                }
+                let seen_at = if said.until == NEVER { known.map_or(now, |known| known.seen_at) } else { now };
+                let told =
+                    v5::Follower { seen_at, acknowledged: said.acknowledged, vault: self.id, here_until: said.until };
+                self.put(tenant, transaction, Table::Followers, &row, &told)?;
+            }
+            Ok(())
+        })?;
+        news.iter().for_each(|(place, said)| self.followers.told(place, *said));
+        Ok(())
+    }
+
+    /// Hears what other vaults say of a gallery's followers.
+    pub(crate) fn look_at_followers(&self, tenant: &Tenant, gallery: &GalleryId) -> Result<(), VaultError> {
+        if !self.is_shared() {
+            return Ok(());
+        }
+        self.each_follower(tenant, gallery, |device, row| {
+            if row.vault != self.id {
+                let said = Elsewhere { acknowledged: row.acknowledged, until: row.here_until };
+                self.followers.hear(&tenant.id, gallery, device, row.seen_at, said);
+            }
+        })
+    }
+}
