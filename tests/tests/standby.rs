@@ -1,5 +1,5 @@
-//! A second vault stands by on the store of the first, and takes over when that is gone: nothing acknowledged is lost,
-//! matchers follow it by themselves, and a sealed vault stays sealed.
+//! A second vault on the store of the first. It stands by, and takes over when that is gone: nothing acknowledged is lost,
+//! matchers follow it by themselves, and a sealed vault stays sealed. Or both share a database, and serve at once.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,31 +8,46 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use volar_proto::v1::seal_service_client::SealServiceClient;
-use volar_proto::v1::{EnrollmentState, GetSealRequest, ListSubjectsRequest, SealRequest, UnsealRequest};
+use volar_proto::v1::{
+    EnrollmentState, EraseSubjectRequest, GetSealRequest, ListSubjectsRequest, SealRequest, UnsealRequest,
+};
 use volar_service::identity::Role;
-use volar_tests::client::{Clients, enroll, reason};
+use volar_tests::client::{Clients, enroll, fresh_id, reason};
 use volar_tests::palms::Person;
 use volar_tests::system::System;
 use xtask::configuration::GALLERY;
 use xtask::process::{Process, Start};
 use xtask::workspace::binaries;
 
+#[allow(dead_code, reason = "the vault's own tests do more with it")]
+#[path = "../../vault/tests/it/postgres/server.rs"]
+mod server;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A vault beside the system's own, which takes `listen` once it serves.
-struct Standby {
+/// A vault beside the system's own.
+struct Second {
     process: Process,
     announce: PathBuf,
     log: PathBuf,
 }
 
-impl Standby {
-    fn start(system: &System, name: &str, listen: SocketAddr) -> Self {
+impl Second {
+    /// One that takes `listen` once nobody else has the store.
+    fn standing_by(system: &System, name: &str, listen: SocketAddr) -> Self {
+        let mut standby = Self::start(system, name, listen, "standby = true\n");
+        let log = standby.log.clone();
+        let stands_by = || fs::read_to_string(&log).ok()?.contains("standing by").then_some(());
+        standby.process.wait_until(stands_by).expect("it says that it stands by");
+        standby
+    }
+
+    fn start(system: &System, name: &str, listen: SocketAddr, more: &str) -> Self {
         let folder = system.folder();
         let text = fs::read_to_string(folder.join("vault.toml")).expect("the first vault's configuration");
         // Written before the first one's port was known.
         let own = text.replace("listen = \"127.0.0.1:0\"", &format!("listen = \"{listen}\""));
-        let own = own.replace("[store]\n", "[store]\nstandby = true\n");
+        let own = own.replace("[store]\n", &format!("[store]\n{more}"));
         let config = folder.join(name).with_extension("toml");
         fs::write(&config, own).expect("the folder is writable");
         let (announce, log) = (folder.join("run").join(name), folder.join("logs").join(name).with_extension("log"));
@@ -47,19 +62,16 @@ impl Standby {
             output: false,
             environment: Vec::new(),
         };
-        let (process, _) = Process::start(start).expect("the standby starts");
-        let mut standby = Self { process, announce, log: log.clone() };
-        let stands_by = || fs::read_to_string(&log).ok()?.contains("standing by").then_some(());
-        standby.process.wait_until(stands_by).expect("it says that it stands by");
-        standby
+        let (process, _) = Process::start(start).expect("the second vault starts");
+        Self { process, announce, log }
     }
 
     fn serves(&self) -> bool {
         self.announce.exists()
     }
 
-    /// Waits until it has taken over; where it listens.
-    fn taken_over(&mut self) -> SocketAddr {
+    /// Waits until it serves; where it listens.
+    fn serving(&mut self) -> SocketAddr {
         let announce = &self.announce;
         let address = self.process.wait_until(|| fs::read_to_string(announce).ok()?.trim().parse().ok());
         address.unwrap_or_else(|error| panic!("{error:#}; see {}", self.log.display()))
@@ -75,11 +87,11 @@ async fn a_standby_takes_over_and_leaves_a_sealed_vault_sealed() {
     enrolled(&clients, &palms, &anna).await;
 
     // On the first one's address, as one that moves with the service.
-    let mut second = Standby::start(&system, "vault-2", system.deployment.addresses().vault);
+    let mut second = Second::standing_by(&system, "vault-2", system.deployment.addresses().vault);
     assert!(!second.serves(), "the first still does");
     tokio::task::block_in_place(|| system.deployment.vault_process().expect("it runs").kill());
     let killed = Instant::now();
-    tokio::task::block_in_place(|| second.taken_over());
+    tokio::task::block_in_place(|| second.serving());
     println!("the standby served {:.1?} after the kill", killed.elapsed());
     assert_eq!(clients.subjects().await.len(), 1, "what was acknowledged is there");
     // The matcher follows by itself: who enrols at the standby is searched for and admitted.
@@ -89,10 +101,10 @@ async fn a_standby_takes_over_and_leaves_a_sealed_vault_sealed() {
     }
 
     // Sealed by an operator: the next standby has store and keys to itself, and opens nothing.
-    let mut third = Standby::start(&system, "vault-3", SocketAddr::from(([127, 0, 0, 1], 0)));
+    let mut third = Second::standing_by(&system, "vault-3", SocketAddr::from(([127, 0, 0, 1], 0)));
     seal(&clients).seal(SealRequest {}).await.expect("sealed");
     let mut addresses = system.deployment.addresses();
-    addresses.vault = tokio::task::block_in_place(|| third.taken_over());
+    addresses.vault = tokio::task::block_in_place(|| third.serving());
     let clients = Clients::new(system.folder(), addresses);
     let sealed = seal(&clients).get_seal(GetSealRequest {}).await.expect("answered").into_inner();
     assert!(sealed.sealed && sealed.reason.contains("volarctl vault unseal"), "{sealed:?}");
@@ -101,6 +113,57 @@ async fn a_standby_takes_over_and_leaves_a_sealed_vault_sealed() {
     assert_eq!(reason(&refused), "SEALED");
     seal(&clients).unseal(UnsealRequest { secret: String::new() }).await.expect("its key is in a file");
     assert_eq!(clients.subjects().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_vaults_serve_at_once_and_one_may_die() {
+    let database = server::shared().database();
+    let mut system = System::servers_on(format!("[store.postgres]\nurl = \"{database}\"\nshared = true\n"));
+    let first = system.clients();
+    let mut beside = Second::start(&system, "vault-2", SocketAddr::from(([127, 0, 0, 1], 0)), "");
+    let mut addresses = system.deployment.addresses();
+    let home = addresses.vault;
+    addresses.vault = tokio::task::block_in_place(|| beside.serving());
+    let second = Clients::new(system.folder(), addresses);
+    let palms = first.palms().await;
+    let (anna, ben, cara) = (Person::new(1), Person::new(2), Person::new(3));
+
+    // The matcher follows the first, and hears of whoever enrols at the second.
+    enrolled(&second, &palms, &anna).await;
+    enrolled(&first, &palms, &ben).await;
+    let (at_first, at_second) = (first.subjects().await, second.subjects().await);
+    assert_eq!(at_first, at_second);
+    let ticket = second.admit(&palms, &anna).await.ticket;
+    let claimed = second.claim(&ticket).await.map(drop).expect_err("no payment was bound");
+    assert_eq!(reason(&claimed), "NO_PAYMENT_REFERENCE");
+
+    // The second waits for the first one's matcher before it gives a receipt.
+    let subject_id = at_second[0].subject_id.clone();
+    let request = EraseSubjectRequest { idempotency_id: fresh_id(), subject_id };
+    let receipt = second.admin().erase_subject(request.clone()).await.expect("erased").into_inner().receipt;
+    let receipt = receipt.expect("a receipt");
+    assert_eq!((receipt.matchers_confirmed, receipt.matchers_pending), (vec!["matcher-1".to_owned()], vec![]));
+
+    // The first dies: the second goes on at once, and the matcher when its vault is back.
+    tokio::task::block_in_place(|| system.deployment.vault_process().expect("it runs").kill());
+    let waiting = second.enrollment().enroll(enroll(&palms, &cara, false)).await.expect("it goes on").into_inner();
+    second.admit(&palms, &ben).await;
+    let mut again = Second::start(&system, "vault-3", home, "");
+    tokio::task::block_in_place(|| again.serving());
+    assert_eq!(second.settled(&waiting.enrollment_id).await, EnrollmentState::Active);
+    second.admit(&palms, &cara).await;
+
+    // A seal at one closes both, and each is opened by itself.
+    seal(&second).seal(SealRequest {}).await.expect("sealed");
+    let until = Instant::now() + PATIENCE;
+    while !seal(&first).get_seal(GetSealRequest {}).await.is_ok_and(|seal| seal.into_inner().sealed) {
+        assert!(Instant::now() < until, "the other stays open");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    seal(&first).unseal(UnsealRequest { secret: String::new() }).await.expect("its key is in a file");
+    assert_eq!(first.subjects().await.len(), 2);
+    let sealed = seal(&second).get_seal(GetSealRequest {}).await.expect("answered").into_inner();
+    assert!(sealed.sealed, "opened by another's word");
 }
 
 fn seal(clients: &Clients) -> SealServiceClient<tonic::transport::Channel> {
