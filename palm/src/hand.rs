@@ -11,6 +11,11 @@ use crate::square::Square;
 pub(crate) static FINDER: &[u8] = include_bytes!("../models/hand-finder-1.onnx");
 pub(crate) static LANDMARKS: &[u8] = include_bytes!("../models/palm-landmarks-1.onnx");
 
+/// One picture each.
+pub(crate) const FINDER_SHAPE: &[i32] = &[1, 1, FINDER_SIDE as i32, FINDER_SIDE as i32];
+/// See [`FINDER_SHAPE`].
+pub(crate) const LANDMARK_SHAPE: &[i32] = &[1, 1, LANDMARK_SIDE as i32, LANDMARK_SIDE as i32];
+
 /// What was found.
 pub(crate) enum Found {
     /// No open palm.
@@ -44,7 +49,7 @@ impl HandFinder {
 
 impl Networks {
     fn new() -> Self {
-        let (finder, landmarks) = (Network::new(FINDER, FINDER_SIDE), Network::new(LANDMARKS, LANDMARK_SIDE));
+        let (finder, landmarks) = (Network::new(FINDER, FINDER_SHAPE), Network::new(LANDMARKS, LANDMARK_SHAPE));
         Self { finder, landmarks }
     }
 

@@ -13,6 +13,8 @@ pub mod guided;
 mod hand;
 mod hand_finder;
 mod landmarks;
+mod line_filters;
+mod line_means;
 #[cfg(test)]
 mod made_up;
 mod network;
@@ -31,4 +33,5 @@ pub mod sensor;
 mod square;
 mod stillness;
 mod template_parameters;
+mod turned;
 mod wake;

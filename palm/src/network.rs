@@ -1,4 +1,4 @@
-//! A network that OpenCV runs: pictures in, numbers out.
+//! A network that OpenCV runs: numbers in, numbers out.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,28 +7,27 @@ use opencv::dnn;
 use opencv::prelude::*;
 use zeroize::Zeroizing;
 
-/// One network, ready to run. It works on one picture at a time, so each thread needs its own.
+/// One network, ready to run. It works on one input at a time, so each thread needs its own.
 pub(crate) struct Network {
     net: dnn::Net,
     outputs: Vector<String>,
-    side: usize,
+    shape: &'static [i32],
 }
 
 impl Network {
-    /// Reads a model that is part of this program. It takes pictures of `side` x `side`.
-    pub(crate) fn new(onnx: &[u8], side: usize) -> Self {
+    /// Reads a model that is part of this program. It takes numbers of this `shape`.
+    pub(crate) fn new(onnx: &[u8], shape: &'static [i32]) -> Self {
         let mut net = dnn::read_net_from_onnx_buffer(&Vector::from_slice(onnx)).expect("an embedded model is readable");
         net.set_preferable_backend(dnn::DNN_BACKEND_OPENCV).expect("OpenCV has its own backend");
         let outputs = net.get_unconnected_out_layers_names().expect("a network that was read has outputs");
-        Self { net, outputs, side }
+        Self { net, outputs, shape }
     }
 
-    /// Every output's numbers for a `picture` of side x side, the outputs in the model's order. OpenCV keeps the last
-    /// ones in its own memory, as it does the layers between, until the next picture overwrites them.
-    pub(crate) fn run(&mut self, picture: &[f32]) -> Vec<Zeroizing<Vec<f32>>> {
-        let side = self.side as i32;
-        let blob = Mat::new_nd_with_data(&[1, 1, side, side], picture).expect("callers pass side times side numbers");
-        self.net.set_input(&blob, "", 1.0, Scalar::all(0.0)).expect("the model takes one picture");
+    /// Every output's numbers for an `input` of the model's shape, the outputs in the model's order. OpenCV keeps the last
+    /// ones in its own memory, as it does the layers between, until the next input overwrites them.
+    pub(crate) fn run(&mut self, input: &[f32]) -> Vec<Zeroizing<Vec<f32>>> {
+        let blob = Mat::new_nd_with_data(self.shape, input).expect("callers pass as many numbers as the shape has");
+        self.net.set_input(&blob, "", 1.0, Scalar::all(0.0)).expect("the model takes one input");
         let mut results: Vector<Mat> = Vector::new();
         self.net.forward(&mut results, &self.outputs).expect("a model that was read runs");
         let numbers =
@@ -79,9 +78,7 @@ pub(crate) fn standardized(pixels: &[Option<f32>]) -> Zeroizing<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hand::{FINDER, LANDMARKS};
-    use crate::hand_finder::FINDER_SIDE;
-    use crate::landmarks::LANDMARK_SIDE;
+    use crate::hand::{FINDER, FINDER_SHAPE, LANDMARK_SHAPE, LANDMARKS};
 
     /// The picture that `training/landmarks/export.py` made PyTorch's outputs of.
     fn waves(side: usize) -> Vec<f32> {
@@ -89,11 +86,11 @@ mod tests {
         (0..side * side).map(wave).collect()
     }
 
-    fn agrees(model: &[u8], side: usize, fixture: &str) {
+    fn agrees(model: &[u8], shape: &'static [i32], fixture: &str) {
         let expected: Vec<Vec<f32>> = serde_json::from_str(fixture).expect("rows of numbers");
-        let mut network = Network::new(model, side);
+        let mut network = Network::new(model, shape);
         for round in 0..2 {
-            let outputs = network.run(&waves(side));
+            let outputs = network.run(&waves(shape[3] as usize));
             assert_eq!(outputs.len(), expected.len());
             for (output, expected) in outputs.iter().zip(&expected) {
                 let every = (output.len() / 50).max(1);
@@ -107,12 +104,12 @@ mod tests {
 
     #[test]
     fn the_finder_says_what_it_said_in_training() {
-        agrees(FINDER, FINDER_SIDE, include_str!("../models/hand-finder-1.json"));
+        agrees(FINDER, FINDER_SHAPE, include_str!("../models/hand-finder-1.json"));
     }
 
     #[test]
     fn the_landmark_network_says_what_it_said_in_training() {
-        agrees(LANDMARKS, LANDMARK_SIDE, include_str!("../models/palm-landmarks-1.json"));
+        agrees(LANDMARKS, LANDMARK_SHAPE, include_str!("../models/palm-landmarks-1.json"));
     }
 
     #[test]

@@ -1,39 +1,46 @@
-//! The network that embeds: line filters of several scales, their means over parts of the palm, and the directions in
-//! which made-up palms differ most. `training/recognition/` makes it.
+//! The embedding: where which lines run, seen in the directions in which made-up palms differ most. `training/recognition/`
+//! finds those.
 
 use opencv::core::{self, Mat, Size};
 use opencv::imgproc;
 use opencv::prelude::*;
 use volar_core::id::ModelId;
-use volar_core::template::{EMBEDDING_DIMENSIONS, Embedding};
+use volar_core::template::Embedding;
 use zeroize::Zeroizing;
 
 use crate::embedding::{Embedded, Embedder, EmbeddingError};
+use crate::line_means::{INPUT_SIDE, LINE_MEANS, LineMeans};
 use crate::network::{Idle, Network};
 use crate::raster::Raster;
 use crate::roi::{PALM_SIDE, ROI_SIDE, RegionOfInterest};
+use crate::roi_normalize::with_margin;
 use crate::template_parameters::{
     CLARITY, CLIP, CONTRAST_FLOOR, CONTRAST_MIN, CONTRAST_SHARE, MEAN_SHARE, MODEL, TURNS_DEGREES,
 };
+use crate::turned::turned;
 
 static MODEL_FILE: &[u8] = include_bytes!("../models/palm-lines-2.onnx");
-/// Side of the palm square that the network sees.
+/// Side of the palm square that is looked at.
 const SIDE: usize = 96;
 /// Pixels around it, mirrored.
-const MARGIN: usize = 12;
-const INPUT_SIDE: usize = SIDE + 2 * MARGIN;
+const MARGIN: usize = (INPUT_SIDE - SIDE) / 2;
 /// Side of the region of interest, shrunk so that the palm square in it has [`SIDE`].
 const SMALL_SIDE: usize = SIDE * ROI_SIDE / PALM_SIDE;
 const _: () = assert!(SMALL_SIDE * PALM_SIDE == SIDE * ROI_SIDE, "the palm square shrinks to whole pixels");
 
-/// The embedder of this version: the mean of what the network says of the palm turned a little either way. Bears shifts of 4 % of the palm and turns of 6 degrees; strangers come near a cosine of
-/// 0. Serves any number of threads.
-pub(crate) struct PalmLines(Idle<Network>);
+/// The embedder of this version: the mean of what is seen of the palm turned a little either way. Bears shifts of 4 % of the
+/// palm and turns of 6 degrees; strangers come near a cosine of 0. Serves any number of threads.
+pub(crate) struct PalmLines {
+    line_means: LineMeans,
+    /// Of what differs most among palms, in the directions in which it does.
+    directions: Idle<Network>,
+}
 
 impl PalmLines {
     /// One that has read its model.
     pub(crate) fn new() -> Self {
-        Self(Idle::new(|| Network::new(MODEL_FILE, INPUT_SIDE)))
+        let directions = || Network::new(MODEL_FILE, &[1, LINE_MEANS as i32]);
+        Self { line_means: LineMeans::new(), directions: Idle::new(directions) }
     }
 }
 
@@ -45,38 +52,21 @@ impl Embedder for PalmLines {
     fn embed(&self, roi: &RegionOfInterest) -> Result<Embedded, EmbeddingError> {
         let side = ROI_SIDE as u32;
         let small = Raster::from_pixels(side, side, roi.pixels()).resized(SMALL_SIDE as u32, SMALL_SIDE as u32);
-        let mut mean = Zeroizing::new([0.0; EMBEDDING_DIMENSIONS]);
-        for degrees in TURNS_DEGREES {
-            let picture = normalized(&turned(&small, degrees))?;
-            let outputs = self.0.with(|network| network.run(&picture));
-            mean.iter_mut().zip(outputs[0].iter()).for_each(|(to, value)| *to += value / TURNS_DEGREES.len() as f32);
-        }
-        let length = mean.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let small = Zeroizing::new(small.bytes().iter().map(|&pixel| f32::from(pixel)).collect::<Vec<f32>>());
+        let look = |degrees| normalized(&turned(&small, SMALL_SIDE, SIDE, degrees));
+        let looks = TURNS_DEGREES.into_iter().map(look).collect::<Result<Vec<_>, _>>()?;
+        // The directions are read once, of the mean of both looks, because that is the mean of what they say of each.
+        let line_means = self.line_means.of(&looks);
+        let mut outputs = self.directions.with(|network| network.run(&line_means));
+        let numbers = outputs.remove(0);
+        let length = numbers.iter().map(|value| value * value).sum::<f32>().sqrt();
         let (none, most) = CLARITY;
         let clarity = ((length - none) / (most - none)).clamp(0.0, 1.0);
-        Ok(Embedded { embedding: Embedding::normalized(&*mean)?, clarity })
+        Ok(Embedded { embedding: Embedding::normalized(&numbers)?, clarity })
     }
 }
 
-/// The palm square of a shrunk region, turned about its centre. `training/recognition/stream.py` does the same.
-fn turned(small: &Raster, degrees: f32) -> Zeroizing<Vec<f32>> {
-    let (sine, cosine) = degrees.to_radians().sin_cos();
-    let (centre, middle) = ((SMALL_SIDE as f32 - 1.0) / 2.0, (SIDE as f32 - 1.0) / 2.0);
-    let bytes = small.bytes();
-    let pixel = |at: usize| {
-        let (x, y) = ((at % SIDE) as f32 - middle, (at / SIDE) as f32 - middle);
-        let (from_x, from_y) = (cosine * x - sine * y + centre, sine * x + cosine * y + centre);
-        let (left, top) = (from_x as usize, from_y as usize);
-        let (right_share, lower_share) = (from_x - left as f32, from_y - top as f32);
-        let grey = |row: usize, column: usize| f32::from(bytes[row * SMALL_SIDE + column]);
-        let upper = grey(top, left) * (1.0 - right_share) + grey(top, left + 1) * right_share;
-        let lower = grey(top + 1, left) * (1.0 - right_share) + grey(top + 1, left + 1) * right_share;
-        upper * (1.0 - lower_share) + lower * lower_share
-    };
-    Zeroizing::new((0..SIDE * SIDE).map(pixel).collect())
-}
-
-/// The palm square as the network learnt to see it, step by step what `training/recognition/stream.py` does: local mean
+/// The palm square as the directions were learnt from it, step by step what `training/recognition/stream.py` does: local mean
 /// 0, local standard deviation about 1, clipped, mirrored beyond its edges.
 fn normalized(square: &[f32]) -> Result<Zeroizing<Vec<f32>>, EmbeddingError> {
     let mut detail = Plane::of(square);
@@ -94,7 +84,7 @@ fn normalized(square: &[f32]) -> Result<Zeroizing<Vec<f32>>, EmbeddingError> {
     for (value, variance) in detail.values_mut().iter_mut().zip(variance.values()) {
         *value = (*value / variance.sqrt().max(CONTRAST_FLOOR * contrast)).clamp(-CLIP, CLIP);
     }
-    Ok(Zeroizing::new(detail.widened().values().to_vec()))
+    Ok(with_margin(detail.values(), SIDE, MARGIN))
 }
 
 /// A picture of 32-bit floats, zeroed on drop.
@@ -118,15 +108,6 @@ impl Plane {
         let mut to = Mat::default();
         imgproc::gaussian_blur(&self.0, &mut to, Size::new(window, window), sigma, sigma, core::BORDER_REFLECT_101)
             .expect("OpenCV blurs floats with any odd window");
-        Self(to)
-    }
-
-    /// With [`MARGIN`] mirrored pixels on each side.
-    fn widened(&self) -> Self {
-        let (margin, border) = (MARGIN as i32, core::BORDER_REFLECT_101);
-        let mut to = Mat::default();
-        core::copy_make_border(&self.0, &mut to, margin, margin, margin, margin, border, core::Scalar::all(0.0))
-            .expect("a margin smaller than the picture can be mirrored");
         Self(to)
     }
 

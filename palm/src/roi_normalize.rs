@@ -45,7 +45,8 @@ pub fn normalize(roi: &RegionOfInterest) -> Result<NormalizedRoi, EmbeddingError
     Ok(NormalizedRoi(std::mem::take(&mut *detail)))
 }
 
-type Picture = Zeroizing<Vec<f32>>;
+/// A square picture, row by row, zeroed on drop.
+pub(crate) type Picture = Zeroizing<Vec<f32>>;
 
 /// 1 where a pixel and its neighbours are skin, 0 elsewhere.
 fn skin(roi: &RegionOfInterest) -> Result<Picture, EmbeddingError> {
@@ -153,6 +154,18 @@ pub(crate) fn add_scaled(to: &mut [f32], from: &[f32], weight: f32) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += weight * from;
     }
+}
+
+/// A picture of `side` x `side` with `margin` mirrored pixels on each of its sides.
+pub(crate) fn with_margin(picture: &[f32], side: usize, margin: usize) -> Picture {
+    let wide = side + 2 * margin;
+    let index = |i: usize| mirrored(i as isize - margin as isize, side);
+    let mut widened = Zeroizing::new(Vec::with_capacity(wide * wide));
+    for row in (0..wide).map(index) {
+        let row = &picture[row * side..][..side];
+        widened.extend((0..wide).map(|column| row[index(column)]));
+    }
+    widened
 }
 
 /// The index within 0..`side` that mirrors `at` at the edge pixels' centres; `at` within one `side` of them.

@@ -1,4 +1,5 @@
-"""Writes a trained network as ONNX, checks it against PyTorch, and keeps a few outputs for the check in Rust."""
+"""Writes a fitted network's directions as ONNX, checks them against PyTorch, and keeps a few of the whole network's
+embeddings for the check in Rust, which works out line means by itself (palm/src/line_means.rs)."""
 
 import argparse
 import hashlib
@@ -15,7 +16,7 @@ import torch
 
 from measure import embed
 from model import PalmNet
-from stream import INPUT_SIDE, REACH, SIDE, SYNTH, looks
+from stream import REACH, SIDE, SYNTH, looks
 
 DIFFERENCE_MAX = 1e-4
 
@@ -42,18 +43,19 @@ def main():
     network = PalmNet()
     network.load_state_dict(state["network"])
     network.eval()
-    shown = torch.zeros(1, 1, INPUT_SIDE, INPUT_SIDE)
+    shown = torch.zeros(1, network.directions.in_features)
     torch.onnx.export(
-        network, shown, options.out, opset_version=11, dynamo=False,
-        input_names=["palm"], output_names=["embedding"],
+        network.directions, shown, options.out, opset_version=11, dynamo=False,
+        input_names=["line_means"], output_names=["embedding"],
     )
     onnx.checker.check_model(onnx.load(options.out))
 
     names, shown = made_up_regions(options.synth)
     expected = embed(network, shown)
     session = onnxruntime.InferenceSession(options.out)
-    ask = lambda looks: np.mean([session.run(None, {"palm": look[None]})[0][0] for look in looks], axis=0)
-    found = np.stack([ask(looks) for looks in shown])
+    with torch.inference_mode():
+        line_means = [network.line_means(torch.from_numpy(looks)).mean(0, keepdim=True).numpy() for looks in shown]
+    found = np.concatenate([session.run(None, {"line_means": means})[0] for means in line_means])
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     difference = float(np.abs(found - expected).max())
     print(f"greatest difference of ONNX Runtime from PyTorch: {difference:.1e}")

@@ -1,5 +1,5 @@
 """The palm network: line filters of several scales and orientations, their means over parts of the palm, and the
-directions in which palms differ most."""
+directions in which palms differ most. palm/src/line_means.rs does the same but for the directions."""
 
 import math
 
