@@ -1,5 +1,6 @@
 //! How well hands are found over everything that a cooperative person and a sensor's mounting can do: made-up hands
-//! whose valleys are known exactly. `cargo run --release -p volar-palm --example measure_landmarks -- FRAMES`.
+//! whose valleys are known exactly. `cargo run --release -p volar-palm --example measure_landmarks -- FRAMES FIRST`: so many
+//! frames from that one on.
 #![expect(clippy::print_stdout, reason = "an example's figures are for whoever runs it")]
 
 use volar_core::clock::Timestamp;
@@ -56,7 +57,8 @@ fn between(seed: u64, salt: u64, low: f32, high: f32) -> f32 {
 }
 
 fn main() {
-    let frames: u64 = std::env::args().nth(1).and_then(|number| number.parse().ok()).unwrap_or(1_000);
+    let argument = |at: usize| std::env::args().nth(at).and_then(|number| number.parse::<u64>().ok());
+    let (frames, first) = (argument(1).unwrap_or(1_000), argument(2).unwrap_or(0));
     let unguided = PipelineConfig { mirrored: false, guided: false, quality_min: 0 };
     let pipeline = Pipeline::new(shipped(), unguided);
     let mut all = Tally::default();
@@ -72,7 +74,7 @@ fn main() {
     ]
     .map(|name| (name, Tally::default()))
     .into();
-    for i in 0..frames {
+    for i in first..first + frames {
         let (width, height) = SIZES[i as usize % SIZES.len()];
         let tilt = Point::new(0.0, between(i, 2, 0.0, 20.0)).turned(between(i, 3, 0.0, std::f32::consts::TAU));
         let presentation = Presentation {

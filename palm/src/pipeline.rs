@@ -15,7 +15,7 @@ use crate::landmarks::Landmarks;
 use crate::no_open_hand::no_open_hand;
 use crate::orientation::orientation_fields;
 use crate::outline::{Outline, Point};
-use crate::parameters::{ON_HAND_MIN, WORKING_SIDE};
+use crate::parameters::{ON_HAND_MIN, OPENNESS_TOUCHING, WORKING_SIDE};
 use crate::quality::{measure, sharpness};
 use crate::raster::Raster;
 use crate::roi::RegionOfInterest;
@@ -121,7 +121,9 @@ impl Pipeline {
         let size = (picture.width() as f32, picture.height() as f32);
         // Only a hand brighter than what is behind it has an edge that can be judged.
         let sharpness = edge.as_ref().map_or(1.0, |edge| sharpness(working, &edge.contour));
-        let digits = edge.as_ref().map(|edge| digits::count(&edge.blob, &edge.contour));
+        // Digits that are counted tell closed fingers from a palm turned about its length, where it may be either.
+        let unclear = edge.as_ref().filter(|_| landmarks.openness() < OPENNESS_TOUCHING);
+        let digits = unclear.map(|edge| digits::count(&edge.blob, &edge.contour));
         let measures = measure(size, landmarks, &square, &region, sharpness, digits);
         if let Some(reason) = measures.guidance(self.config.guided) {
             return Outcome::Guidance { reason, outline };

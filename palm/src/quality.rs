@@ -38,7 +38,7 @@ pub(crate) struct Measures {
     pub(crate) sharpness: f32,
     /// Length of the valley line, 1 for an average palm that faces the sensor with its fingers apart.
     pub(crate) openness: f32,
-    /// Digits that the hand's edge shows; `None` where it cannot be seen.
+    /// Digits that the hand's edge shows; `None` where it cannot be seen, or fingers are apart anyhow.
     pub(crate) digits: Option<usize>,
     /// Error of the worst landmark that is to be expected, in sides.
     pub(crate) error: f32,

@@ -41,18 +41,21 @@ pub(crate) fn segment(picture: &Raster) -> Option<Segmented> {
 
     // Light that leaks into a gap between close fingers lifts it above the edge, but the gap is still a dark line.
     let bridged = picture.bridged((GAP_WINDOW * picture.width().max(picture.height()) as f32) as i32 | 1);
-    let (sharp, bridged) = (picture.bytes(), bridged.bytes());
-    let mask = smooth.mapped(|i| {
-        let pixel = f32::from(pixels[i]);
-        let share = share[i] / 255.0;
+    let dents =
+        bridged.bytes().iter().zip(picture.bytes()).map(|(&bridged, &sharp)| f32::from(bridged.saturating_sub(sharp)));
+    let means = share.iter().zip(&lit).zip(&all);
+    let mask = pixels.iter().zip(means).zip(dents).map(|((&pixel, ((share, lit), all)), dent)| {
+        let pixel = f32::from(pixel);
+        let share = share / 255.0;
         // Where hardly any skin or background is near, that of the whole picture stands in.
-        let near_skin = (lit[i] + 0.05 * skin) / (share + 0.05);
-        let near_background = (all[i] - lit[i] + 0.05 * background) / (1.0 - share + 0.05);
-        let edge = near_background + EDGE_SHARE * (near_skin - near_background);
-        let dent = f32::from(bridged[i]) - f32::from(sharp[i]);
-        let is_gap = dent > GAP_SHARE * (near_skin - near_background);
-        if pixel > edge && pixel <= glare && !is_gap { 255 } else { 0 }
+        let near_skin = (lit + 0.05 * skin) / (share + 0.05);
+        let near_background = (all - lit + 0.05 * background) / (1.0 - share + 0.05);
+        let contrast = near_skin - near_background;
+        let is_lit = pixel > near_background + EDGE_SHARE * contrast;
+        // Without a branch, so that several pixels are judged at once.
+        if is_lit & (pixel <= glare) & (dent <= GAP_SHARE * contrast) { 255 } else { 0 }
     });
+    let mask = Raster::from_pixels(picture.width(), picture.height(), &mask.collect::<Vec<u8>>());
     Some(Segmented { mask: mask.opened(), skin, background })
 }
 
