@@ -89,7 +89,7 @@ pub enum KeyTableError {
         error: std::io::Error,
     },
     /// Another process has it open.
-    #[error("the key table {} is in use by another process; two vaults cannot share one", path.display())]
+    #[error("the key table {} is in use by another process; vaults share one only if each says so (store.postgres.shared)", path.display())]
     InUse {
         /// The file.
         path: PathBuf,

@@ -276,11 +276,6 @@ async fn sweep(vault: Arc<Vault>, closing: CancellationToken) {
         if let Err(error) = blocking(&vault, Vault::measure).await {
             tracing::error!(%error, "gauges cannot be read now");
         }
-        if vault.is_shared()
-            && let Err(error) = blocking(&vault, Vault::finish_erasures).await
-        {
-            tracing::error!(%error, "erasures that another vault began cannot be finished now");
-        }
         match blocking(&vault, Vault::sweep).await {
             Ok(0) => {}
             Ok(erased) => tracing::info!(erased, "abandoned enrollments erased"),

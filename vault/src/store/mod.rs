@@ -117,7 +117,8 @@ pub trait Store: Rows + Send + Sync + 'static {
     /// it wrote, and everything that it read, is durable when this returns.
     fn transact(&self, body: &mut Body<'_>) -> Result<(), StoreError>;
 
-    /// Returns once every body that began before has ended, its writes kept or not.
+    /// Returns once every body that began here before has ended, its writes kept or not. Of other processes that share the
+    /// store it says nothing.
     fn barrier(&self) -> Result<(), StoreError>;
 
     /// Returns once everything that a read has seen so far is durable.
@@ -242,7 +243,7 @@ pub enum StoreError {
     #[error("the records have just moved to another store; ask again in a moment")]
     Moved,
     /// Another process has it open.
-    #[error("the store {} is in use by another process; two vaults cannot share one store", path.display())]
+    #[error("the store {} is in use by another process; vaults share a store only if each says so (store.postgres.shared)", path.display())]
     InUse {
         /// Its folder.
         path: PathBuf,

@@ -201,3 +201,33 @@ fn what_needs_the_vault_to_itself_is_refused() {
     let world = alone.with(SharedPostgres(shared));
     refused(world.open().resume_rotations());
 }
+
+/// A vault dies between marking somebody erased and destroying their key; another goes on.
+#[tokio::test]
+async fn an_erasure_that_one_vault_began_another_finishes() {
+    let world = World::new();
+    let vaults = vaults(&world);
+    let anna = world.member(&vaults[0]);
+    let keys = || {
+        let bytes = std::fs::read(world.path("keys")).expect("readable");
+        bytes[4096..].chunks(128).filter(|slot| slot.iter().any(|&byte| byte != 0)).count()
+    };
+    let erased = || world.feed(&vaults[1]).iter().any(|item| item.subject == anna && matches!(item.news, News::Erased));
+    {
+        // Asked once it begins; never asked again it gets no further than the mark.
+        let peer = operator();
+        let mut erasing = Box::pin(vaults[0].erase(&peer, world.call(0), Erase::Subject(anna)));
+        assert!(futures::poll!(&mut erasing).is_pending());
+        let begun = std::time::Instant::now();
+        while !erased() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "never marked");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    assert_eq!(keys(), 1, "the mark alone");
+    assert_eq!(vaults[1].sweep().expect("swept"), 0, "nobody else's time is over");
+    assert_eq!(keys(), 0);
+    let ticket = world.sealed(&vaults[2], anna, Purpose::Admission);
+    let claimed = vaults[2].claim(&checkout(), &world.call(0), &ticket).map(drop);
+    assert!(matches!(claimed, Err(VaultError::SubjectErased)), "{claimed:?}");
+}
