@@ -313,9 +313,6 @@ impl Config {
             demand((1..=60).contains(patience_seconds), "store.postgres.patience_seconds", "must be 1 to 60")?;
             let rule = "is for a vault that waits for another's end; those that share a store serve at the same time";
             demand(!(*shared && self.store.standby), "store.standby", rule)?;
-            let rule = "needs a vault that shares its store with no other; back the database and the key table up by their \
-                        own means, or set store.postgres.shared to false";
-            demand(!(*shared && self.backup.is_some()), "[backup]", rule)?;
         }
         let payment = self.enrollment.payment_deadline_seconds;
         let setting = "enrollment.payment_deadline_seconds";
@@ -484,16 +481,15 @@ mod tests {
     }
 
     #[test]
-    fn vaults_that_share_a_store_neither_stand_by_nor_back_up() {
+    fn vaults_that_share_a_store_do_not_stand_by() {
         let database = "[store.postgres]\nurl = \"postgresql://volar@%2Frun/volar\"\nshared = true\n";
         let text = format!("{}\n{database}", DEFAULTS.replace("engine = \"sled\"", "engine = \"postgres\""));
         parsed(&text).settings().expect("within the rules");
         assert!(!parsed(&text).alone().store.postgres.expect("set").shared);
         let backup = "[backup]\nfolder = \"b\"\nkeys = \"k\"\n";
         let standing_by = text.replace("standby = false", "standby = true");
-        for (text, name) in [(standing_by, "store.standby"), (format!("{text}{backup}"), "[backup]")] {
-            let error = parsed(&text).settings().expect_err(name).to_string();
-            assert!(error.contains(name) && error.contains("share"), "{error}");
-        }
+        parsed(&format!("{text}{backup}")).settings().expect("within the rules");
+        let error = parsed(&standing_by).settings().expect_err("refused").to_string();
+        assert!(error.contains("store.standby") && error.contains("share"), "{error}");
     }
 }

@@ -239,6 +239,14 @@ pub enum VaultError {
         /// The tenant.
         tenant: TenantId,
     },
+    /// Several vaults, of which some write backups and some do not.
+    #[error(
+        "this vault has {} [backup] in its configuration and those that it shares its store with have {}; give all of them the same, or what one erases stays in the others' copy of the keys", if *here { "a" } else { "no" }, if *here { "none" } else { "one" }
+    )]
+    BackupsDiffer {
+        /// Whether this one does.
+        here: bool,
+    },
     /// The key file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),

@@ -43,4 +43,5 @@ pub mod second_factor;
 pub mod server;
 pub mod service;
 pub mod store;
+mod turns;
 pub mod vault;

@@ -108,6 +108,8 @@ pub const JOIN_RETRY: Duration = Duration::from_millis(50);
 pub const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it is looked whether a backup is due.
 pub const BACKUP_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// How often whoever waits to work on the backups looks whether another vault has ended.
+pub const BACKUP_TURN_RETRY: Duration = Duration::from_millis(50);
 
 const _: () = assert!(*ANSWER_HOURS.start() * 3_600 > TICKET_SECONDS_MAX + CLOCK_DIFFERENCE_MAX.as_secs());
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);

@@ -120,10 +120,7 @@ pub(crate) fn open_as(config: &Config, settings: Settings, opening: Opening) -> 
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
     };
-    let mut vault = Vault::open(parts, settings)?;
-    if let Some(backup) = &config.backup {
-        vault = vault.with_backups(backup.clone())?;
-    }
+    let vault = Vault::open_with(parts, settings, config.backup.clone())?;
     if let Some(operator) = by {
         vault.note_seal(&operator, false)?;
     }

@@ -1,20 +1,19 @@
-//! Making a backup while the vault serves: every row is read, then what was written meanwhile, then the little that is
-//! left while writers wait. The manifest is written last, so a backup is whole or not there.
+//! Making a backup while the vault serves. The manifest is written last, so a backup is whole or not there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use volar_core::audit::Action;
 
 use super::folder::PieceId;
-use super::manifest::{Body, Head, Manifest};
-use super::pieces::{Cutter, Pieces, Writer};
+use super::manifest::{Body, Manifest};
+use super::pieces::{Pieces, Writer};
 use super::{BackupError, BackupInfo, Backups};
 use crate::audit::{About, Actor};
 use crate::error::VaultError;
 use crate::keys::KeyName;
-use crate::parameters::{COPY_REST, COPY_ROUNDS, SCAN_ROWS};
-use crate::store::{Changed, Table};
-use crate::vault::{META_MOVED, META_STORE, META_UNFINISHED, Vault};
+use crate::store::Table;
+use crate::turns::Turn;
+use crate::vault::{META_STORE, Vault};
 
 impl Vault {
     /// Backs everything up.
@@ -32,8 +31,17 @@ impl Vault {
     }
 
     pub(crate) fn back_up_for(&self, actor: &Actor, without: Option<KeyName<'_>>) -> Result<BackupInfo, VaultError> {
+        let turn = self.turn_of(self.backups()?)?;
+        self.back_up_in(&turn, actor, without)
+    }
+
+    pub(super) fn back_up_in(
+        &self,
+        _: &Turn<'_>,
+        actor: &Actor,
+        without: Option<KeyName<'_>>,
+    ) -> Result<BackupInfo, VaultError> {
         let backups = self.backups()?;
-        let _alone = backups.working.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let older = self.older(backups)?;
         let expected = older.last().map_or(0, |(manifest, _)| manifest.head.rows);
         let known: HashSet<PieceId> = older.iter().flat_map(|(_, body)| body.ids()).collect();
@@ -90,7 +98,7 @@ impl Vault {
         Ok(older)
     }
 
-    fn store_id(&self) -> Result<[u8; 16], VaultError> {
+    pub(super) fn store_id(&self) -> Result<[u8; 16], VaultError> {
         let found = self.rows().read(Table::Meta, META_STORE)?.and_then(|bytes| bytes.try_into().ok());
         found.ok_or(VaultError::RecordMissing { kind: "store id" })
     }
@@ -108,110 +116,6 @@ impl Vault {
         Ok(manifest.body(&backups.folder, &super::BackupKeys::from_root(&root))?)
     }
 
-    fn copy(&self, backups: &Backups, writer: &mut Writer<'_>, expected: u64) -> Result<(Body, Head), VaultError> {
-        let copying = self.watch.begin();
-        self.read_everything(backups, writer, expected)?;
-        let mut blobs = BTreeMap::new();
-        for name in self.store.blobs()? {
-            self.copy_blob(writer, &mut blobs, name)?;
-        }
-        for _ in 0..COPY_ROUNDS {
-            let changed = copying.take();
-            let few = changed.len() <= COPY_REST;
-            self.read_again(writer, changed)?;
-            if few {
-                break;
-            }
-        }
-        let store = &self.store;
-        let (rest, there, (ring, early), taken_at) = copying.finish(|last| {
-            let rest = self.read_rows(last)?;
-            let names: HashSet<String> = store.blobs()?.into_iter().collect();
-            let mut new = Vec::new();
-            for name in names.iter().filter(|name| !blobs.contains_key(*name)) {
-                new.extend(store.blob(name)?.map(|bytes| (name.clone(), bytes)));
-            }
-            Ok::<_, VaultError>((rest, (names, new), self.ring.copy(), self.clock.now()))
-        })?;
-        patch(writer, rest)?;
-        let (names, new) = there;
-        blobs.retain(|name, _| names.contains(name));
-        for (name, bytes) in new {
-            blobs.insert(name, writer.write(&bytes)?);
-        }
-        let pieces = std::mem::take(&mut writer.pieces);
-        let body = Body { pieces, blobs: blobs.into_iter().collect() };
-        let people = body.pieces.iter().filter(|((table, _), _)| *table == Table::Placements as u8);
-        let head = Head {
-            format: Head::format(),
-            number: 0,
-            taken_at,
-            store_id: self.store_id()?,
-            holder: *self.holder.id().as_bytes(),
-            tenant: backups.tenant.clone(),
-            ring,
-            early,
-            rows: body.pieces.values().map(|piece| u64::from(piece.rows)).sum(),
-            subjects: people.map(|(_, piece)| u64::from(piece.rows)).sum(),
-            bytes: 0,
-            new_bytes: 0,
-        };
-        Ok((body, head))
-    }
-
-    fn read_everything(&self, backups: &Backups, writer: &mut Writer<'_>, expected: u64) -> Result<(), VaultError> {
-        let mut done = 0;
-        for table in Table::ALL {
-            let (mut from, mut cutter) = (Vec::new(), Cutter::default());
-            loop {
-                if self.is_closing() {
-                    return Err(VaultError::Closing);
-                }
-                let rows = self.store.scan(table, &[], &from, SCAN_ROWS)?;
-                let Some((last, _)) = rows.last() else { break };
-                from = [last.as_slice(), &[0]].concat();
-                done += rows.len() as u64;
-                for row in rows.into_iter().filter(|(key, _)| is_copied(table, key)) {
-                    writer.push(table, &mut cutter, row)?;
-                }
-                backups.progress(done, expected);
-            }
-            writer.end(table, &mut cutter)?;
-        }
-        Ok(())
-    }
-
-    fn copy_blob(
-        &self,
-        writer: &mut Writer<'_>,
-        blobs: &mut BTreeMap<String, PieceId>,
-        name: String,
-    ) -> Result<(), VaultError> {
-        // Removed since it was listed: its subject is not pending any more.
-        if let Some(bytes) = self.store.blob(&name)? {
-            blobs.insert(name, writer.write(&bytes)?);
-        }
-        Ok(())
-    }
-
-    fn read_again(&self, writer: &mut Writer<'_>, changed: Changed) -> Result<(), VaultError> {
-        let mut left = changed.into_iter().peekable();
-        while left.peek().is_some() {
-            if self.is_closing() {
-                return Err(VaultError::Closing);
-            }
-            let rows = self.read_rows(left.by_ref().take(SCAN_ROWS))?;
-            patch(writer, rows)?;
-        }
-        Ok(())
-    }
-
-    fn read_rows(&self, changed: impl IntoIterator<Item = (Table, Vec<u8>)>) -> Result<Vec<Change>, VaultError> {
-        let places: Vec<_> = changed.into_iter().filter(|(table, key)| is_copied(*table, key)).collect();
-        let values = self.store.read_many(&places)?;
-        Ok(places.into_iter().zip(values).collect())
-    }
-
     /// Removes backups beyond those that are kept, and pieces that none has any more.
     fn drop_old(&self, backups: &Backups, mut older: Vec<(Manifest, Body)>, newest: &Body) -> Result<(), VaultError> {
         let excess = (older.len() + 1).saturating_sub(backups.config.keep);
@@ -222,19 +126,4 @@ impl Vault {
         older.iter().for_each(|(_, body)| wanted.extend(body.ids()));
         Ok(backups.folder.keep_only(&wanted)?)
     }
-}
-
-type Change = ((Table, Vec<u8>), Option<Vec<u8>>);
-
-fn patch(writer: &mut Writer<'_>, rows: Vec<Change>) -> Result<(), BackupError> {
-    let mut tables: BTreeMap<Table, BTreeMap<Vec<u8>, Option<Vec<u8>>>> = BTreeMap::new();
-    for ((table, key), value) in rows {
-        tables.entry(table).or_default().insert(key, value);
-    }
-    tables.into_iter().try_for_each(|(table, changes)| writer.patch(table, changes))
-}
-
-/// Marks of copies are their own stores'.
-fn is_copied(table: Table, key: &[u8]) -> bool {
-    table != Table::Meta || ![META_MOVED, META_UNFINISHED].contains(&key)
 }

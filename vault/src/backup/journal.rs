@@ -1,9 +1,9 @@
 //! Who was erased, kept with the backups: a restore erases them again, whatever copy of the keys it is given. One line
-//! each, `<tenant> <subject> <checksum>`: ids that name nobody any more.
+//! each, `<tenant> <subject> <checksum>`: ids that name nobody any more. Vaults that share a store write it in turns.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,6 +11,7 @@ use ring::digest;
 use volar_core::id::{SubjectId, TenantId};
 
 use super::BackupError;
+use crate::turns::Turns;
 
 /// Erased people.
 pub(crate) type Erased = BTreeSet<(TenantId, SubjectId)>;
@@ -27,6 +28,9 @@ impl Journal {
     /// Opens the one at `path` and adds whoever of `erased` it lacks. A line that is cut off, or altered, goes: whom it
     /// named is among `erased`.
     pub(crate) fn open(path: PathBuf, erased: &Erased) -> Result<Self, BackupError> {
+        let io = |error| BackupError::Io { path: path.clone(), error };
+        let turns = Turns::of(&path).map_err(io)?;
+        let _turn = turns.take().map_err(io)?;
         let (known, whole) = match read(&path) {
             Ok(known) => (known, true),
             Err((known, _)) => (known, false),
@@ -36,7 +40,8 @@ impl Journal {
             let lines: String = known.union(erased).map(line).collect();
             super::folder::replace(&journal.path, lines.as_bytes())?;
         } else if erased.difference(&known).next().is_some() {
-            journal.append(&erased.difference(&known).cloned().collect())?;
+            let lacking: Erased = erased.difference(&known).cloned().collect();
+            journal.append(&lacking).map_err(|error| journal.io(error))?;
         }
         Ok(journal)
     }
@@ -53,20 +58,34 @@ impl Journal {
     pub(crate) fn catch_up(&self) -> Result<(), BackupError> {
         let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
         if !behind.is_empty() {
-            self.append(&behind)?;
+            let written = Turns::of(&self.path).and_then(|turns| {
+                let _turn = turns.take()?;
+                self.append(&behind)
+            });
+            written.map_err(|error| self.io(error))?;
             behind.clear();
         }
         Ok(())
     }
 
-    fn append(&self, erased: &Erased) -> Result<(), BackupError> {
+    fn append(&self, erased: &Erased) -> std::io::Result<()> {
         let lines: String = erased.iter().map(line).collect();
-        let written = File::options().append(true).create(true).open(&self.path).and_then(|mut file| {
-            file.write_all(lines.as_bytes())?;
-            file.sync_all()?;
-            crate::keys::sync_folder_of(&self.path)
-        });
-        written.map_err(|error| BackupError::Io { path: self.path.clone(), error })
+        let mut file = File::options().read(true).append(true).create(true).open(&self.path)?;
+        // A line that was cut off, by a vault that was killed, must not take this one along.
+        let whole = file.seek(SeekFrom::End(0))? == 0 || {
+            let mut last = [0];
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+            last == *b"\n"
+        };
+        let lines = if whole { lines } else { format!("\n{lines}") };
+        file.write_all(lines.as_bytes())?;
+        file.sync_all()?;
+        crate::keys::sync_folder_of(&self.path)
+    }
+
+    fn io(&self, error: std::io::Error) -> BackupError {
+        BackupError::Io { path: self.path.clone(), error }
     }
 }
 
@@ -138,6 +157,30 @@ mod tests {
             Journal::open(path.clone(), &both).expect("writable");
             assert_eq!(read(&path).expect("mended"), both);
         }
+    }
+
+    #[test]
+    fn several_write_it_and_a_line_cut_off_takes_no_other_along() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("erasures");
+        let journals = [1, 2, 3].map(|_| Journal::open(path.clone(), &Erased::new()).expect("writable"));
+        std::thread::scope(|scope| {
+            for (number, journal) in journals.iter().enumerate() {
+                scope.spawn(move || {
+                    for subject in 0..20 {
+                        let (tenant, subject) = entry(subject * 3 + number as u8);
+                        journal.note(&tenant, subject);
+                    }
+                });
+            }
+        });
+        assert_eq!(read(&path).expect("whole").len(), 60);
+        let mut bytes = std::fs::read(&path).expect("readable");
+        bytes.truncate(bytes.len() - 5);
+        std::fs::write(&path, bytes).expect("writable");
+        journals[0].note(&entry(60).0, entry(60).1);
+        let (left, error) = read(&path).expect_err("a line is cut off");
+        assert!(left.len() == 60 && left.contains(&entry(60)), "{} left, {error}", left.len());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!   whoever is erased is erased there too, and every backup of their records is noise from then on.
 //! - [`restore`]: fills an empty store from a backup, with the keys that are left, and erases whoever has none.
 
+mod copy;
 mod create;
 mod folder;
 mod journal;
@@ -25,12 +26,13 @@ use volar_service::identity::Peer;
 use crate::audit::Actor;
 use crate::error::VaultError;
 use crate::keys::Ring;
-use crate::parameters::BACKUP_CHECK_INTERVAL;
+use crate::parameters::{BACKUP_CHECK_INTERVAL, BACKUP_TURN_RETRY};
 use crate::rows;
 use crate::store::Table;
+use crate::turns::{Turn, Turns};
 use crate::vault::{Vault, blocking};
 
-use folder::{BackupKeys, Folder};
+use folder::{BackupKeys, Folder, PieceId};
 use journal::Journal;
 use manifest::{Head, Manifest};
 
@@ -158,8 +160,8 @@ pub(crate) struct Backups {
     /// Whose keys `keys` come from.
     tenant: TenantId,
     journal: Journal,
-    /// One at a time.
-    working: Mutex<()>,
+    /// One at a time, of all vaults that write here.
+    turns: Turns,
     job: Mutex<Option<JobStatus>>,
 }
 
@@ -181,11 +183,10 @@ pub(crate) fn ring_beside(keys: &Path) -> PathBuf {
 }
 
 impl Vault {
-    /// Has the vault write backups, and the copy of its keys follow. To be called before anybody is served.
-    pub fn with_backups(mut self, config: BackupConfig) -> Result<Self, VaultError> {
-        self.check_unshared("[backup]")?;
-        self.key_table.follow(&config.keys)?;
-        self.ring.follow(&ring_beside(&config.keys))?;
+    /// Has the vault write backups, and the copy of its keys follow, before anybody is served.
+    pub(crate) fn with_backups(mut self, config: BackupConfig) -> Result<Self, VaultError> {
+        self.key_table.follow(&config.keys, self.company)?;
+        self.ring.follow(&ring_beside(&config.keys), self.company)?;
         let folder = Folder::make(&config.folder)?;
         let mut erased = journal::Erased::new();
         self.store.for_each(Table::Tombstones, &[], |key, _| {
@@ -195,9 +196,26 @@ impl Vault {
         let journal = Journal::open(folder.erasures(), &erased)?;
         let named = self.tenants.values().next().ok_or(BackupError::NotConfigured)?;
         let (tenant, keys) = (named.id.clone(), BackupKeys::from_root(&named.keys.backup_root()));
-        self.backups =
-            Some(Backups { config, folder, keys, tenant, journal, working: Mutex::default(), job: Mutex::default() });
+        let io = |error| BackupError::Io { path: folder.path().to_owned(), error };
+        let turns = Turns::of(&folder.path().join("backups")).map_err(io)?;
+        self.backups = Some(Backups { config, folder, keys, tenant, journal, turns, job: Mutex::default() });
         Ok(self)
+    }
+
+    /// Waits until nobody else works on the backups, this vault or another.
+    fn turn_of<'a>(&self, backups: &'a Backups) -> Result<Turn<'a>, VaultError> {
+        loop {
+            let turn = backups.turns.try_take();
+            if let Some(turn) =
+                turn.map_err(|error| BackupError::Io { path: backups.folder.path().to_owned(), error })?
+            {
+                return Ok(turn);
+            }
+            if self.is_closing() {
+                return Err(VaultError::Closing);
+            }
+            std::thread::sleep(BACKUP_TURN_RETRY);
+        }
     }
 
     fn backups(&self) -> Result<&Backups, BackupError> {
@@ -272,10 +290,22 @@ impl Vault {
         Ok(ids.iter().map(|id| Manifest::read(&backups.folder, id)).collect::<Result<_, _>>()?)
     }
 
-    /// Whether the last backup is older than the configuration wants.
-    fn backup_is_due(&self) -> Result<bool, VaultError> {
-        let Some(backups) = &self.backups else { return Ok(false) };
+    /// Makes a backup if the last one, whoever made it, is older than the configuration wants.
+    pub fn back_up_if_due(&self) -> Result<Option<BackupInfo>, VaultError> {
+        let Some(backups) = &self.backups else { return Ok(None) };
         backups.journal.catch_up()?;
+        if !self.backup_is_due(backups)? {
+            return Ok(None);
+        }
+        let turn = self.turn_of(backups)?;
+        // Another vault may have made it meanwhile.
+        if !self.backup_is_due(backups)? {
+            return Ok(None);
+        }
+        self.back_up_in(&turn, &Actor::vault(), None).map(Some)
+    }
+
+    fn backup_is_due(&self, backups: &Backups) -> Result<bool, VaultError> {
         let every = backups.config.every_hours;
         if every == 0 {
             return Ok(false);
@@ -293,8 +323,7 @@ pub(crate) async fn keep_up(vault: Arc<Vault>, closing: CancellationToken) {
     }
     let mut tick = tokio::time::interval(BACKUP_CHECK_INTERVAL);
     while closing.run_until_cancelled(tick.tick()).await.is_some() {
-        let made = blocking(&vault, |vault| if vault.backup_is_due()? { vault.back_up().map(Some) } else { Ok(None) });
-        match made.await {
+        match blocking(&vault, Vault::back_up_if_due).await {
             Ok(None) => {}
             Ok(Some(made)) => tracing::info!(backup = made.id, new_bytes = made.new_bytes, "backup made"),
             Err(VaultError::Closing) => {}

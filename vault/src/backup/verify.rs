@@ -24,7 +24,7 @@ impl Vault {
     /// Reads every file of a backup, the newest unless `id` names one.
     pub fn verify_backup(&self, id: Option<&str>) -> Result<Verified, VaultError> {
         let backups = self.backups()?;
-        let _alone = backups.working.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _turn = self.turn_of(backups)?;
         let manifest = find(&backups.folder, id)?;
         let body = self.open_manifest(backups, &manifest)?;
         let root;

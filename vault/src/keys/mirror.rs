@@ -7,6 +7,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::file::sync_folder_of;
+use super::sharing::{is_held, lock_together};
+use super::table::Company;
 
 /// Bytes compared at once.
 const BLOCK: usize = 1 << 20;
@@ -25,15 +27,27 @@ pub(super) enum MirrorError {
     Io(PathBuf, std::io::Error),
     /// It has followed another one.
     Other(PathBuf),
+    /// Others have the original open, and copy it to some other file.
+    Apart(PathBuf),
 }
 
 impl Mirror {
     /// Makes the file at `path` the same as `original`, whose first `header` bytes never change, in place: what it had
-    /// more is overwritten.
-    pub(super) fn attach(path: &Path, original: &File, header: usize) -> Result<Self, MirrorError> {
+    /// more is overwritten. Of an original that is shared there is one copy; whoever attaches it writes neither meanwhile.
+    pub(super) fn attach(path: &Path, original: &File, header: usize, company: Company) -> Result<Self, MirrorError> {
         let io = |error| MirrorError::Io(path.to_owned(), error);
-        let options = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
-        let mirror = Self { file: options.open(path).map_err(io)?, path: path.to_owned() };
+        let made = company != Company::Others;
+        let options = File::options().read(true).write(true).create(made).truncate(false).mode(0o600).clone();
+        let file = match options.open(path) {
+            Err(error) if !made && error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(MirrorError::Apart(path.to_owned()));
+            }
+            opened => opened.map_err(io)?,
+        };
+        if company == Company::Others && !is_held(&file).map_err(io)? {
+            return Err(MirrorError::Apart(path.to_owned()));
+        }
+        let mirror = Self { file, path: path.to_owned() };
         let length = original.metadata().map_err(io)?.len();
         let old = mirror.file.metadata().map_err(io)?.len();
         if old >= header as u64 {
@@ -45,6 +59,9 @@ impl Mirror {
             }
         }
         mirror.make_equal(original, length, old).map_err(io)?;
+        if company != Company::None {
+            lock_together(&mirror.file).map_err(io)?;
+        }
         Ok(mirror)
     }
 
@@ -108,7 +125,7 @@ mod tests {
             }
             std::fs::write(&original, &has).expect("writable");
             let file = File::options().read(true).write(true).open(&original).expect("there");
-            let mirror = Mirror::attach(&copy, &file, 4).expect("attached");
+            let mirror = Mirror::attach(&copy, &file, 4, Company::None).expect("attached");
             assert!(std::fs::read(&copy).expect("readable") == has);
             mirror.write(&[9], 7).and_then(|()| mirror.sync()).expect("writable");
             assert_eq!(std::fs::read(&copy).expect("readable")[7], 9);
@@ -116,10 +133,10 @@ mod tests {
         // Cut off in its making, by a full disk say.
         std::fs::write(&copy, b"he\0\0\0\0\0\0").expect("writable");
         let file = File::open(&original).expect("there");
-        Mirror::attach(&copy, &file, 4).expect("made to the end");
+        Mirror::attach(&copy, &file, 4, Company::None).expect("made to the end");
         std::fs::write(&copy, b"tailtail").expect("writable");
         let file = File::open(&original).expect("there");
-        assert!(matches!(Mirror::attach(&copy, &file, 4), Err(MirrorError::Other(_))));
+        assert!(matches!(Mirror::attach(&copy, &file, 4, Company::None), Err(MirrorError::Other(_))));
         assert_eq!(std::fs::read(&copy).expect("readable"), b"tailtail");
     }
 }

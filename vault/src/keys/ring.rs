@@ -22,6 +22,7 @@ use volar_core::id::TenantId;
 
 use super::file::sync_folder_of;
 use super::mirror::{Mirror, MirrorError};
+use super::table::Company;
 use super::tenant::WRAPPED_MAX;
 use super::{KeyId, KeyName};
 
@@ -85,6 +86,12 @@ pub enum RingError {
         path: PathBuf,
         /// What was noticed.
         reason: String,
+    },
+    /// A copy that no other vault of those that share the keys follows to.
+    #[error("{} is not the file that the other vaults copy keys to; name the one file that all of them reach (backup.keys)", path.display())]
+    Apart {
+        /// The file.
+        path: PathBuf,
     },
     /// Made for another store.
     #[error("the tenant keys {} belong to another store; put store, key table and tenant keys of one backup side by side", path.display())]
@@ -151,11 +158,12 @@ impl Ring {
     }
 
     /// Has the file at `path` follow from now on, as for the key table.
-    pub(crate) fn follow(&self, path: &Path) -> Result<(), RingError> {
+    pub(crate) fn follow(&self, path: &Path, company: Company) -> Result<(), RingError> {
         let _alone = self.slots();
-        let mirror = Mirror::attach(path, &self.file, HEADER).map_err(|error| match error {
+        let mirror = Mirror::attach(path, &self.file, HEADER, company).map_err(|error| match error {
             MirrorError::Io(path, error) => RingError::Io { path, error },
             MirrorError::Other(path) => RingError::OtherStore { path },
+            MirrorError::Apart(path) => RingError::Apart { path },
         })?;
         // Followed already; the first stays.
         let _ = self.mirror.set(mirror);

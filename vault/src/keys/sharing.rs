@@ -1,62 +1,29 @@
 //! How several vaults have one key table open: each holds the file's lock together with the others for as long as it
-//! lives, and a second file's alone for the moment in which it writes a slot.
-//!
-//! The second file is empty and lies beside the table (`.turn`). Both are advisory locks of whole files, which a shared
-//! file system passes on between machines where one of its own would not do.
+//! lives, and takes [turns](crate::turns) for the moment in which it writes a slot. The copy of a table that they share
+//! ([`mirror`](super::mirror)) is one file too, locked the same way.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fs::File;
+use std::io;
 
 use rustix::fs::{FlockOperation, flock};
 
-/// Whose turn it is to write slots.
-#[derive(Debug)]
-pub(super) struct Turns {
-    file: File,
-    /// A lock on one open file does not keep this process's own threads apart.
-    threads: Mutex<()>,
-}
-
-/// Held while slots are written.
-pub(super) struct Turn<'a> {
-    turns: &'a Turns,
-    _threads: MutexGuard<'a, ()>,
-}
-
-impl Turns {
-    /// Those of the table at `path`.
-    pub(super) fn of(path: &Path) -> std::io::Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".turn");
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
-        Ok(Self { file: options.open(path.with_file_name(name))?, threads: Mutex::default() })
-    }
-
-    /// Waits until no other vault writes.
-    pub(super) fn take(&self) -> std::io::Result<Turn<'_>> {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        flock(&self.file, FlockOperation::LockExclusive)?;
-        Ok(Turn { turns: self, _threads: threads })
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        // It fails on no open file.
-        let _ = flock(&self.turns.file, FlockOperation::Unlock);
-    }
-}
-
 /// Takes a table's own lock together with others, in place of alone if it is held so.
-pub(super) fn lock_together(file: &File) -> std::io::Result<()> {
+pub(super) fn lock_together(file: &File) -> io::Result<()> {
     Ok(flock(file, FlockOperation::NonBlockingLockShared)?)
+}
+
+/// Whether others have the file locked together.
+pub(super) fn is_held(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        locked => Ok(locked.map(|()| false)?),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use volar_core::id::SubjectId;
 

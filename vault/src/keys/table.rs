@@ -25,8 +25,9 @@ use super::KeyId;
 use super::file::sync_folder_of;
 use super::layout::{FORMAT, HEADER, Reading, SLOT, WrappedKey, header, offset, read_slot, store_of, write_slot};
 use super::mirror::{Mirror, MirrorError};
-use super::sharing::{Turn, Turns, lock_together};
+use super::sharing::lock_together;
 use crate::group_sync::GroupSync;
+use crate::turns::{Turn, Turns};
 
 /// The file grows by this many slots, 128 KiB, at a time.
 const GROWTH: u32 = 1024;
@@ -111,6 +112,12 @@ pub enum KeyTableError {
     /// Header unknown or altered.
     #[error("{} is not a key table of format {FORMAT}, or its header is damaged; restore it from its backup", path.display())]
     Header {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A copy that no other vault of those that share the table follows to.
+    #[error("{} is not the file that the other vaults copy keys to; name the one file that all of them reach (backup.keys)", path.display())]
+    Apart {
         /// The file.
         path: PathBuf,
     },
@@ -255,12 +262,14 @@ impl KeyTable {
     }
 
     /// Has the file at `path` follow from now on: it is made the same, and every change is durable in both before it
-    /// counts. A file that has followed another store's table is refused.
-    pub(crate) fn follow(&self, path: &Path) -> Result<(), KeyTableError> {
+    /// counts. A file that has followed another store's table is refused; in the company of others, one that is not theirs.
+    pub(crate) fn follow(&self, path: &Path, company: Company) -> Result<(), KeyTableError> {
         let _alone = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
-        let mirror = Mirror::attach(path, &self.file, HEADER).map_err(|error| match error {
+        let _turn = self.turn()?;
+        let mirror = Mirror::attach(path, &self.file, HEADER, company).map_err(|error| match error {
             MirrorError::Io(path, error) => KeyTableError::Io { path, error },
             MirrorError::Other(path) => KeyTableError::OtherStore { path },
+            MirrorError::Apart(path) => KeyTableError::Apart { path },
         })?;
         // Followed already; the first stays.
         let _ = self.mirror.set(mirror);

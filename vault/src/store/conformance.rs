@@ -18,6 +18,7 @@ pub fn check<S: Store>(mut open: impl FnMut() -> S) {
     blobs_are_written_beside_each_other(&mut open);
     a_blob_is_listed_whole_or_not_at_all(&mut open);
     a_barrier_waits_for_bodies_under_way(&mut open);
+    a_moment_stays_as_it_was(&mut open);
 }
 
 fn rows_read_back_and_survive<S: Store>(open: &mut impl FnMut() -> S) {
@@ -308,6 +309,41 @@ fn a_barrier_waits_for_bodies_under_way<S: Store>(open: &mut impl FnMut() -> S) 
         let seen = passed.recv().expect("the barrier ends");
         assert_eq!(seen.as_deref(), Some(b"1".as_slice()), "the body's writes are there");
     });
+}
+
+fn a_moment_stays_as_it_was<S: Store>(open: &mut impl FnMut() -> S) {
+    let store = open();
+    let key = |number: u8| [b"moment".as_slice(), &[number]].concat();
+    for number in 0..10 {
+        put(&store, Table::Palms, &key(number), &[number]);
+    }
+    store.put_blob("moment", b"then").expect("writable");
+    // Not every engine shows one.
+    let Some(moment) = store.moment().expect("readable") else { return };
+    transact(&store, |transaction| {
+        transaction.remove(Table::Palms, &key(3))?;
+        transaction.put(Table::Palms, &key(4), b"altered")?;
+        transaction.put(Table::Palms, &key(10), b"new")
+    });
+    store.put_blob("moment", b"now").expect("writable");
+    store.put_blob("later", b"now").expect("writable");
+    let mut found = moment.scan(Table::Palms, &key(0), 3).expect("readable");
+    loop {
+        let from = found.last().map(|(last, _)| [last, [0].as_slice()].concat()).expect("rows");
+        match moment.scan(Table::Palms, &from, 3).expect("readable") {
+            more if more.is_empty() => break,
+            more => found.extend(more),
+        }
+    }
+    // The other rules' rows come behind.
+    found.retain(|(key, _)| key.starts_with(b"moment"));
+    assert_eq!(found, (0..10).map(|number| (key(number), vec![number])).collect::<Vec<_>>(), "rows of the moment");
+    assert_eq!(moment.blobs().expect("readable"), ["moment"], "blobs of the moment");
+    assert_eq!(moment.blob("moment").expect("readable").as_deref(), Some(b"then".as_slice()));
+    assert_eq!(moment.blob("later").expect("readable"), None);
+    let now = store.moment().expect("readable").expect("as before");
+    assert_eq!(now.blob("moment").expect("readable").as_deref(), Some(b"now".as_slice()), "a later moment is later");
+    assert_eq!(now.scan(Table::Palms, &key(10), 1).expect("readable"), [(key(10), b"new".to_vec())]);
 }
 
 fn number(value: Option<Vec<u8>>) -> u64 {

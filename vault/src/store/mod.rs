@@ -144,6 +144,12 @@ pub trait Store: Rows + Send + Sync + 'static {
     /// Bytes that the store takes up.
     fn size_bytes(&self) -> u64;
 
+    /// All of it as it is now, durable, whatever is written from then on; `None` where the engine shows no such thing, and
+    /// whoever copies it watches what is written.
+    fn moment(&self) -> Result<Option<Box<dyn Moment + '_>>, StoreError> {
+        Ok(None)
+    }
+
     /// Whether other processes may have it open too, and write.
     fn is_shared(&self) -> bool {
         false
@@ -159,6 +165,18 @@ pub trait Store: Rows + Send + Sync + 'static {
     fn compact(&self, _stop: &dyn Fn() -> bool) -> Result<Option<Compacted>, StoreError> {
         Ok(None)
     }
+}
+
+/// A store as it was at one moment.
+pub trait Moment {
+    /// Up to `limit` rows whose keys are not below `from`, in order.
+    fn scan(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<Row>, StoreError>;
+
+    /// Names of every blob.
+    fn blobs(&self) -> Result<Vec<String>, StoreError>;
+
+    /// A blob, or `None` if it was not there.
+    fn blob(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 }
 
 /// What [`Store::compact`] did.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{Body, Compacted, Row, Rows, Store, StoreError, Table, Transaction};
+use super::{Body, Compacted, Moment, Row, Rows, Store, StoreError, Table, Transaction};
 
 /// Rows that were written.
 pub(crate) type Changed = BTreeSet<(Table, Vec<u8>)>;
@@ -155,6 +155,10 @@ impl Store for Watched {
 
     fn size_bytes(&self) -> u64 {
         self.inner.size_bytes()
+    }
+
+    fn moment(&self) -> Result<Option<Box<dyn Moment + '_>>, StoreError> {
+        self.inner.moment()
     }
 
     fn is_shared(&self) -> bool {

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{DamagedKeys, Gallery, Parts, Settings, Tenant, Vault, probes_name};
 use crate::audit::{About, Actor};
+use crate::backup::BackupConfig;
 use crate::config::GalleryConfig;
 use crate::error::VaultError;
 use crate::followers::Followers;
@@ -38,15 +39,48 @@ pub(crate) const META_STORE: &[u8] = b"store";
 pub(crate) const META_RESTORED: &[u8] = b"restored";
 /// In a store whose vault an operator has sealed.
 pub(crate) const META_SEALED: &[u8] = b"sealed";
+/// In a store whose vaults, which share it, write backups.
+const META_BACKED_UP: &[u8] = b"backed up";
 const META_KEY: &[u8] = b"key";
 
 impl Vault {
     /// Opens a vault, or makes one if store and key table are new. Finishes erasures that a crash interrupted.
     pub fn open(parts: Parts<'_>, settings: Settings) -> Result<Self, VaultError> {
+        Self::open_with(parts, settings, None)
+    }
+
+    /// The same, and has it write backups where `backup` says so. Vaults that share a store all do, or none.
+    pub fn open_with(parts: Parts<'_>, settings: Settings, backup: Option<BackupConfig>) -> Result<Self, VaultError> {
         if parts.store.read(Table::Meta, META_UNFINISHED)?.is_some() {
             return Err(VaultError::StoreUnfinished);
         }
-        Self::open_copy(parts, settings)?.reconciled()
+        let vault = Self::open_copy(parts, settings)?.reconciled()?;
+        vault.agree_on_backups(backup.is_some())?;
+        let vault = match backup {
+            Some(backup) => vault.with_backups(backup)?,
+            None => vault,
+        };
+        if vault.company == Company::First {
+            vault.key_table.let_others_in()?;
+        }
+        Ok(vault)
+    }
+
+    /// A vault that copied no keys would leave in the others' copy what it erases.
+    fn agree_on_backups(&self, here: bool) -> Result<(), VaultError> {
+        let there = self.rows().read(Table::Meta, META_BACKED_UP)?.is_some();
+        match self.company {
+            Company::None => Ok(()),
+            Company::First if here == there => Ok(()),
+            Company::First => self.store.write(|transaction| {
+                Ok(match here {
+                    true => transaction.put(Table::Meta, META_BACKED_UP, &[])?,
+                    false => transaction.remove(Table::Meta, META_BACKED_UP)?,
+                })
+            }),
+            Company::Others if here == there => Ok(()),
+            Company::Others => Err(VaultError::BackupsDiffer { here }),
+        }
     }
 
     /// The same for a store that may be an unfinished copy, whose people and keys are yet to be
@@ -101,9 +135,6 @@ impl Vault {
         let owners = self.owners()?;
         self.reconcile(&contents, &owners)?;
         self.reclaim_blobs(&owners)?;
-        if self.company == Company::First {
-            self.key_table.let_others_in()?;
-        }
         Ok(self)
     }
 

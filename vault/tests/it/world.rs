@@ -11,6 +11,7 @@ use volar_core::shard::Shard;
 use volar_core::ticket::{Purpose, Ticket};
 use volar_service::identity::Peer;
 use volar_service::system::SystemRandomness;
+use volar_vault::backup::BackupConfig;
 use volar_vault::config::GalleryConfig;
 use volar_vault::enrollment::Enroll;
 use volar_vault::error::VaultError;
@@ -189,8 +190,12 @@ impl<E: Engine> WorldOver<E> {
     }
 
     pub(crate) fn open(&self) -> Arc<Vault> {
+        self.open_with(None)
+    }
+
+    pub(crate) fn open_with(&self, backup: Option<BackupConfig>) -> Arc<Vault> {
         for _ in 0..100 {
-            match self.try_open() {
+            match self.try_open_with(backup.clone()) {
                 // A process that another test starts at this moment holds every open file until it runs its program.
                 Err(
                     VaultError::Store(StoreError::InUse { .. }) | VaultError::KeyTable(KeyTableError::InUse { .. }),
@@ -202,6 +207,10 @@ impl<E: Engine> WorldOver<E> {
     }
 
     pub(crate) fn try_open(&self) -> Result<Vault, VaultError> {
+        self.try_open_with(None)
+    }
+
+    pub(crate) fn try_open_with(&self, backup: Option<BackupConfig>) -> Result<Vault, VaultError> {
         let store = self.engine.open(self.folder.path())?;
         let holder = Arc::new(KeyFile::open(&self.path("vault.key"))?);
         let parts = Parts {
@@ -211,7 +220,7 @@ impl<E: Engine> WorldOver<E> {
             clock: self.clock.clone(),
             randomness: self.randomness.clone(),
         };
-        Vault::open(parts, self.settings.clone())
+        Vault::open_with(parts, self.settings.clone(), backup)
     }
 
     /// A new call; bodies that differ get different `body`.

@@ -16,6 +16,7 @@
 
 mod failure;
 mod ledger;
+mod moment;
 mod reader;
 mod schema;
 mod session;
@@ -33,9 +34,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use volar_core::randomness::Randomness;
 
-use super::{Body, Row, Rows, Store, StoreError, Table};
+use super::{Body, Moment, Row, Rows, Store, StoreError, Table};
 use failure::Failure;
 use ledger::{Ledger, Pen, Place, Value};
+use moment::PostgresMoment;
 use reader::Reader;
 use schema::BLOBS;
 use session::{Refusal, Session, Writing};
@@ -333,6 +335,10 @@ impl Store for PostgresStore {
 
     fn size_bytes(&self) -> u64 {
         self.ask(Reader::size).unwrap_or_default()
+    }
+
+    fn moment(&self) -> Result<Option<Box<dyn Moment + '_>>, StoreError> {
+        Ok(Some(Box::new(PostgresMoment::now(self)?)))
     }
 
     fn is_shared(&self) -> bool {

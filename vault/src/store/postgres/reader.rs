@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+};
 
 use super::failure::{Failure, Trouble};
 use super::ledger::Value;
@@ -24,6 +26,10 @@ use crate::store::Row;
 
 /// Keys are few and tables may be freshly made: every read is by its primary key, whatever the statistics say.
 const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off";
+
+/// A transaction that is only ever read in, between whose reads the copy is written.
+const MOMENT: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// Waits between tries: short at first, for a server that is only restarted.
 pub(super) fn waits(patience: Duration) -> ExponentialBuilder {
@@ -83,12 +89,8 @@ impl Reader {
     /// The value at one place.
     pub(super) async fn one(self, table: usize, key: Vec<u8>) -> Result<Value, Failure> {
         self.retry(|client| {
-            let (text, key) = (&self.statements[table].one, &key);
-            async move {
-                let statement = client.prepare_cached(text).await?;
-                let row = client.query_opt(&statement, &[key]).await?;
-                Ok(row.map(|row| row.get::<_, &[u8]>(0).into()))
-            }
+            let (texts, key) = (&self.statements[table], &key);
+            async move { texts.one(&client, key).await }
         })
         .await
     }
@@ -137,16 +139,9 @@ impl Reader {
         self.retry(|client| {
             let (texts, from, to) = (&self.statements[table], &from, &to);
             async move {
-                rows(match to {
-                    Some(to) => {
-                        let statement = client.prepare_cached(&texts.range).await?;
-                        client.query(&statement, &[from, to, &limit]).await?
-                    }
-                    None => {
-                        let statement = client.prepare_cached(&texts.rest).await?;
-                        client.query(&statement, &[from, &limit]).await?
-                    }
-                })
+                let Some(to) = to else { return texts.rest(&client, from, limit).await };
+                let statement = client.prepare_cached(&texts.range).await?;
+                rows(client.query(&statement, &[from, to, &limit]).await?)
             }
         })
         .await
@@ -186,10 +181,27 @@ impl Reader {
     /// Every key of a table.
     pub(super) async fn keys(self, table: usize) -> Result<Vec<Vec<u8>>, Failure> {
         self.retry(|client| {
-            let text = &self.statements[table].keys;
-            async move { Ok(client.query(text, &[]).await?.iter().map(|row| row.get(0)).collect()) }
+            let texts = &self.statements[table];
+            async move { texts.keys(&client).await }
         })
         .await
+    }
+
+    /// A connection of its own on which everything is as of one moment, that of batch `least` or a later one.
+    pub(super) async fn snapshot(self, least: u64) -> Result<Snapshot, Failure> {
+        let client = self.retry(|client| async move {
+            // Given up when it is dropped, and the transaction with it.
+            let client = Object::take(client);
+            client.batch_execute(MOMENT).await?;
+            // The first read is what makes the moment.
+            let row = client.query_one("SELECT batch FROM volar.writer WHERE id = 1", &[]).await?;
+            match row.get::<_, i64>(0).unsigned_abs() {
+                batch if batch < least => Err(Trouble::Passing("the primary has changed".to_owned())),
+                _ => Ok(client),
+            }
+        });
+        let client = client.await?;
+        Ok(Snapshot { client, patience: self.patience, statements: self.statements })
     }
 
     /// Bytes that every table takes up, indices included.
@@ -217,6 +229,38 @@ impl Reader {
     }
 }
 
+/// The database as it was at one moment. What goes wrong is not tried again: the moment is gone with its connection.
+pub(super) struct Snapshot {
+    client: ClientWrapper,
+    patience: Duration,
+    statements: Arc<[Texts]>,
+}
+
+impl Snapshot {
+    /// The value at one place.
+    pub(super) async fn one(&self, table: usize, key: Vec<u8>) -> Result<Value, Failure> {
+        self.once(self.statements[table].one(&self.client, &key)).await
+    }
+
+    /// Up to `limit` rows from `from` on, in order.
+    pub(super) async fn rest(&self, table: usize, from: Vec<u8>, limit: usize) -> Result<Vec<Row>, Failure> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.once(self.statements[table].rest(&self.client, &from, limit)).await
+    }
+
+    /// Every key of a table.
+    pub(super) async fn keys(&self, table: usize) -> Result<Vec<Vec<u8>>, Failure> {
+        self.once(self.statements[table].keys(&self.client)).await
+    }
+
+    async fn once<T>(&self, read: impl Future<Output = Result<T, Trouble>>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.patience * 2, read).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Failure::Unavailable("it does not answer".into())),
+        }
+    }
+}
+
 fn rows(found: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, Trouble> {
     Ok(found.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }
@@ -232,5 +276,20 @@ impl Texts {
             rest: format!("SELECT key, value FROM {name} WHERE key >= $1 ORDER BY key LIMIT $2"),
             keys: format!("SELECT key FROM {name}"),
         }
+    }
+
+    async fn one(&self, client: &ClientWrapper, key: &[u8]) -> Result<Value, Trouble> {
+        let statement = client.prepare_cached(&self.one).await?;
+        let row = client.query_opt(&statement, &[&key]).await?;
+        Ok(row.map(|row| row.get::<_, &[u8]>(0).into()))
+    }
+
+    async fn rest(&self, client: &ClientWrapper, from: &[u8], limit: i64) -> Result<Vec<Row>, Trouble> {
+        let statement = client.prepare_cached(&self.rest).await?;
+        rows(client.query(&statement, &[&from, &limit]).await?)
+    }
+
+    async fn keys(&self, client: &ClientWrapper) -> Result<Vec<Vec<u8>>, Trouble> {
+        Ok(client.query(&self.keys, &[]).await?.iter().map(|row| row.get(0)).collect())
     }
 }

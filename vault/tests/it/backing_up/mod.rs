@@ -5,6 +5,7 @@ mod erased;
 mod kill;
 mod moment;
 mod returning;
+mod together;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +24,7 @@ pub(super) fn config<E: Engine>(world: &WorldOver<E>) -> BackupConfig {
 
 /// The world's vault, with backups.
 pub(super) fn open<E: Engine>(world: &WorldOver<E>) -> Arc<Vault> {
-    let vault = Arc::into_inner(world.open()).expect("nobody else has it yet");
-    Arc::new(vault.with_backups(config(world)).expect("backups"))
+    world.open_with(Some(config(world)))
 }
 
 /// The machine with store and key table is gone.

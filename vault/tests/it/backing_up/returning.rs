@@ -8,6 +8,7 @@ use volar_core::ticket::Purpose;
 use volar_vault::backup::restore::RestoreError;
 use volar_vault::error::VaultError;
 use volar_vault::feed::{News, Wanted};
+use volar_vault::keys::KeyTableError;
 use volar_vault::store::{Store, Table};
 
 use super::{With, config, lose, open, restore_newest, restore_with};
@@ -95,9 +96,7 @@ fn returns<A: Engine, B: Engine>(world: WorldOver<A>, other: B) {
 #[test]
 fn a_backup_more_writes_what_is_new_and_no_more_than_so_many_are_kept() {
     let world = World::new();
-    let vault =
-        world.try_open().expect("opens").with_backups(volar_vault::backup::BackupConfig { keep: 3, ..config(&world) });
-    let vault = std::sync::Arc::new(vault.expect("backups"));
+    let vault = world.open_with(Some(volar_vault::backup::BackupConfig { keep: 3, ..config(&world) }));
     for _ in 0..500 {
         world.member(&vault);
     }
@@ -179,13 +178,11 @@ fn what_must_not_be_restored_into_is_refused() {
     // Every world draws the same ids.
     other.randomness = std::sync::Arc::new(SeededRandomness::new(2));
     let strange = volar_vault::backup::BackupConfig { keys: other.path("copy-of-keys"), ..config(&world) };
-    let vault = other.try_open().expect("opens").with_backups(strange).expect("nothing of it is read yet");
+    let vault = other.try_open_with(Some(strange)).expect("nothing of it is read yet");
     assert!(vault.back_up().expect_err("refused").to_string().contains("another store"));
     let strange = volar_vault::backup::BackupConfig { folder: other.path("backups"), ..config(&world) };
-    let refused = other.try_open();
-    drop((vault, refused));
-    let refused = other.open();
-    let refused = std::sync::Arc::into_inner(refused).expect("nobody else").with_backups(strange).map(drop);
-    assert!(matches!(refused, Err(VaultError::KeyTable(_))), "{refused:?}");
+    drop(vault);
+    let refused = other.try_open_with(Some(strange)).map(drop);
+    assert!(matches!(refused, Err(VaultError::KeyTable(KeyTableError::OtherStore { .. }))), "{refused:?}");
     restore_newest(&world);
 }

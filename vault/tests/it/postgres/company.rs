@@ -7,7 +7,6 @@ use std::time::Duration;
 use volar_core::id::SubjectId;
 use volar_core::shard::Shard;
 use volar_core::ticket::Purpose;
-use volar_vault::backup::BackupConfig;
 use volar_vault::erasure::Erase;
 use volar_vault::error::VaultError;
 use volar_vault::feed::{News, Wanted};
@@ -190,8 +189,6 @@ fn what_needs_the_vault_to_itself_is_refused() {
     refused(vaults[0].rotate_keys(&operator(), 1).map(drop));
     refused(vaults[1].reprotect_gallery(&operator(), &members(), 1).map(drop));
     drop(vaults);
-    let config = |folder| BackupConfig { folder, keys: world.path("copy"), every_hours: 0, keep: 1 };
-    refused(world.try_open().expect("opens").with_backups(config(world.path("backups"))).map(drop));
     // One that is alone may; one that is left half done keeps others out until it is finished.
     let engine = Postgres(PostgresConfig { shared: false, ..world.engine().0.clone() });
     let (shared, alone) = (world.engine().0.clone(), world.with(engine));
