@@ -231,14 +231,6 @@ pub enum VaultError {
         /// What was asked.
         what: &'static str,
     },
-    /// Several vaults, one of which names what the others have not met.
-    #[error(
-        "tenant \"{tenant}\" is new, and its keys are made by the vault that is started first: stop the others, start this one, then them"
-    )]
-    TenantNewToOthers {
-        /// The tenant.
-        tenant: TenantId,
-    },
     /// Several vaults, of which some write backups and some do not.
     #[error(
         "this vault has {} [backup] in its configuration and those that it shares its store with have {}; give all of them the same, or what one erases stays in the others' copy of the keys", if *here { "a" } else { "no" }, if *here { "none" } else { "one" }

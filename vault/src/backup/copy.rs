@@ -75,7 +75,9 @@ impl Vault {
                 blobs.insert(name, writer.write(&bytes)?);
             }
         }
-        // Versions that rows of the moment are under are there still: one is destroyed only after a backup without it.
+        // Versions that rows of the moment are under are there still: one is destroyed only after a backup without it. Those
+        // of a tenant that is new to another vault are there by now.
+        drop(self.ring.hold()?);
         Ok(Copied { blobs, ring: self.ring.copy(), taken_at })
     }
 

@@ -186,7 +186,10 @@ impl Vault {
     /// Has the vault write backups, and the copy of its keys follow, before anybody is served.
     pub(crate) fn with_backups(mut self, config: BackupConfig) -> Result<Self, VaultError> {
         self.key_table.follow(&config.keys, self.company)?;
-        self.ring.follow(&ring_beside(&config.keys), self.company)?;
+        {
+            let _turn = self.ring.hold()?;
+            self.ring.follow(&ring_beside(&config.keys), self.company)?;
+        }
         let folder = Folder::make(&config.folder)?;
         let mut erased = journal::Erased::new();
         self.store.for_each(Table::Tombstones, &[], |key, _| {

@@ -11,7 +11,6 @@
 //! its key, the slot is overwritten with zeros.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,6 +24,7 @@ use super::mirror::{Mirror, MirrorError};
 use super::table::Company;
 use super::tenant::WRAPPED_MAX;
 use super::{KeyId, KeyName};
+use crate::turns::{Turn, Turns};
 
 const MAGIC: &[u8; 8] = b"VOLARTEN";
 const FORMAT: u32 = 1;
@@ -39,8 +39,11 @@ const NAME_MAX: usize = 128;
 pub struct Ring {
     file: File,
     path: PathBuf,
+    store_id: [u8; 16],
     early: bool,
     slots: Mutex<Vec<Option<Entry>>>,
+    /// Of those who share the file, if it is shared.
+    turns: Option<Turns>,
     /// A copy on another disk, overwritten together with the file.
     mirror: OnceLock<Mirror>,
 }
@@ -126,35 +129,53 @@ impl Ring {
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder_of(path))
             .map_err(io)?;
-        Ok(Self { file, path: path.to_owned(), early, slots: Mutex::default(), mirror: OnceLock::new() })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            store_id,
+            early,
+            slots: Mutex::default(),
+            turns: None,
+            mirror: OnceLock::new(),
+        })
     }
 
     /// Opens the one of store `store_id`.
     pub(crate) fn open(path: &Path, store_id: [u8; 16]) -> Result<Self, RingError> {
+        Self::open_in(path, store_id, Company::None)
+    }
+
+    /// The same in company.
+    pub(crate) fn open_in(path: &Path, store_id: [u8; 16], company: Company) -> Result<Self, RingError> {
         let io = |error| RingError::Io { path: path.to_owned(), error };
-        let damaged = |reason: &str| RingError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
-        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(RingError::Missing { path: path.to_owned() });
             }
             opened => opened.map_err(io)?,
         };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io)?;
-        let (start, rest) = bytes.split_first_chunk::<HEADER>().ok_or_else(|| damaged("cut off in its header"))?;
-        let (store, early) = read_header(start).ok_or_else(|| damaged("its header is altered or of another format"))?;
-        if store != store_id {
-            return Err(RingError::OtherStore { path: path.to_owned() });
-        }
-        let (slots, left) = rest.as_chunks::<SLOT>();
-        if !left.is_empty() {
-            return Err(damaged("cut off in a slot"));
-        }
-        let slots = slots.iter().enumerate().map(|(number, slot)| {
-            read_slot(number as u32, slot).ok_or_else(|| damaged(&format!("slot {number} has a wrong checksum")))
-        });
-        let slots = slots.collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { file, path: path.to_owned(), early, slots: Mutex::new(slots), mirror: OnceLock::new() })
+        let turns = (company != Company::None).then(|| Turns::of(path)).transpose().map_err(io)?;
+        let turn = turns.as_ref().map(Turns::take).transpose().map_err(io)?;
+        let (early, slots) = read(&file, path, store_id)?;
+        drop(turn);
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            store_id,
+            early,
+            slots: Mutex::new(slots),
+            turns,
+            mirror: OnceLock::new(),
+        })
+    }
+
+    /// Where vaults share the file, has the others not write it for a while, once what they wrote is known here.
+    pub(crate) fn hold(&self) -> Result<Option<Turn<'_>>, RingError> {
+        let io = |error| RingError::Io { path: self.path.clone(), error };
+        let Some(turns) = &self.turns else { return Ok(None) };
+        let turn = turns.take().map_err(io)?;
+        *self.slots() = read(&self.file, &self.path, self.store_id)?.1;
+        Ok(Some(turn))
     }
 
     /// Has the file at `path` follow from now on, as for the key table.
@@ -247,6 +268,27 @@ impl Ring {
     fn slots(&self) -> MutexGuard<'_, Vec<Option<Entry>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the store is from before versions, and every slot.
+fn read(file: &File, path: &Path, store_id: [u8; 16]) -> Result<(bool, Vec<Option<Entry>>), RingError> {
+    let io = |error| RingError::Io { path: path.to_owned(), error };
+    let damaged = |reason: &str| RingError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
+    let mut bytes = vec![0; file.metadata().map_err(io)?.len() as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(io)?;
+    let (start, rest) = bytes.split_first_chunk::<HEADER>().ok_or_else(|| damaged("cut off in its header"))?;
+    let (store, early) = read_header(start).ok_or_else(|| damaged("its header is altered or of another format"))?;
+    if store != store_id {
+        return Err(RingError::OtherStore { path: path.to_owned() });
+    }
+    let (slots, left) = rest.as_chunks::<SLOT>();
+    if !left.is_empty() {
+        return Err(damaged("cut off in a slot"));
+    }
+    let slots = slots.iter().enumerate().map(|(number, slot)| {
+        read_slot(number as u32, slot).ok_or_else(|| damaged(&format!("slot {number} has a wrong checksum")))
+    });
+    Ok((early, slots.collect::<Result<_, _>>()?))
 }
 
 fn position(slots: &[Option<Entry>], name: KeyName<'_>) -> Option<usize> {

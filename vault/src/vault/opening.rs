@@ -155,11 +155,10 @@ impl Vault {
 
     /// A configured tenant's keys, made if it is new.
     fn open_keys(&self, tenant: &TenantId) -> Result<Keyring, VaultError> {
+        // Of several vaults that meet a new tenant one makes its keys.
+        let _turn = self.ring.hold()?;
         if let Some(keys) = Keyring::open(&*self.holder, &self.ring.of(tenant))? {
             return Ok(keys);
-        }
-        if self.company == Company::Others {
-            return Err(VaultError::TenantNewToOthers { tenant: tenant.clone() });
         }
         let early = self.ring.early();
         if !early && self.has_records(tenant)? {
@@ -172,6 +171,7 @@ impl Vault {
 
     /// The keys of a tenant that may not be configured any more.
     pub(crate) fn known_keys(&self, tenant: &TenantId) -> Result<Keyring, VaultError> {
+        drop(self.ring.hold()?);
         let keys = match Keyring::open(&*self.holder, &self.ring.of(tenant))? {
             None if self.ring.early() => Keyring::early(&*self.holder, tenant),
             keys => keys,
@@ -358,15 +358,15 @@ impl Keys<'_> {
             // Others can only be making the same.
             let company = if company == Company::Others { Company::First } else { company };
             let table = KeyTable::create_for(self.table, store_id, holder, company)?;
-            let ring = Ring::create(self.ring, store_id, holder, false)?;
+            drop(Ring::create(self.ring, store_id, holder, false)?);
             write_meta(store, store_id, holder)?;
-            return Ok((table, ring, company));
+            return Ok((table, Ring::open_in(self.ring, store_id, company)?, company));
         };
         if meta.key_id != self.holder.id() {
             return Err(VaultError::WrongKeyHolder { expected: meta.key_id, found: self.holder.id() });
         }
         let table = KeyTable::open_in(self.table, meta.store_id, company)?.0;
-        Ok((table, open_ring(store, self.ring, &meta)?, company))
+        Ok((table, open_ring(store, self.ring, &meta, company)?, company))
     }
 }
 
@@ -410,8 +410,8 @@ fn write_meta(store: &dyn Store, store_id: [u8; 16], key_id: KeyId) -> Result<()
 }
 
 /// The tenant keys of a store that is there; a store from before versions gets them now.
-fn open_ring(store: &dyn Store, path: &Path, meta: &Meta) -> Result<Ring, VaultError> {
-    match Ring::open(path, meta.store_id) {
+fn open_ring(store: &dyn Store, path: &Path, meta: &Meta, company: Company) -> Result<Ring, VaultError> {
+    match Ring::open_in(path, meta.store_id, company) {
         Err(RingError::Missing { .. }) if meta.format == FORMAT_EARLY => {
             Ring::create(path, meta.store_id, meta.key_id, true)?;
         }
@@ -421,7 +421,7 @@ fn open_ring(store: &dyn Store, path: &Path, meta: &Meta) -> Result<Ring, VaultE
         ring => drop(ring?),
     }
     store.write(|transaction| Ok(transaction.put(Table::Meta, META_FORMAT, &FORMAT.to_be_bytes())?))?;
-    Ok(Ring::open(path, meta.store_id)?)
+    Ok(Ring::open_in(path, meta.store_id, company)?)
 }
 
 /// Whether a key table without a store holds anything that must not be lost.

@@ -199,6 +199,44 @@ fn what_needs_the_vault_to_itself_is_refused() {
     refused(world.open().resume_rotations());
 }
 
+/// A configuration with a new tenant, brought to one vault after the other while the rest serve.
+#[test]
+fn a_tenant_is_added_while_others_serve() {
+    let mut world = World::new();
+    let backup = |world: &World| Some(crate::backing_up::config(world));
+    let gallery = world.settings.tenants[1].1[0].clone();
+    let old = world.open_with(backup(&world));
+    // The first of all tenants, and one of whose two vaults makes the keys.
+    world.settings.tenants.push((slug("aaa"), vec![gallery]));
+    let newer: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(|| world.open_with(backup(&world)))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let kiosk = |device| format!("spiffe://volar/aaa/north/kiosk/{device}").parse().expect("a peer's name");
+    let enroll = || (world.call(0), world.request(false));
+    let enrollments: Vec<_> = newer
+        .iter()
+        .map(|vault| {
+            let (call, request) = enroll();
+            vault.enroll(&kiosk("k-1"), &call, &request).expect("enrolled")
+        })
+        .collect();
+    assert!(matches!(old.standing(&kiosk("k-1"), enrollments[0]), Err(VaultError::TenantUnknown { .. })));
+    let (call, request) = enroll();
+    old.enroll(&crate::world::kiosk(), &call, &request).expect("enrolled");
+    for vault in newer.iter().chain([&old]) {
+        vault.back_up().expect("backed up");
+    }
+    drop((old, newer));
+    crate::backing_up::lose(&world);
+    let world = world.with(crate::world::Sled);
+    assert_eq!(crate::backing_up::restore_newest(&world).subjects, 3, "the one that has never heard of the tenant");
+    let vault = world.open();
+    for enrollment in enrollments {
+        assert_eq!(vault.standing(&kiosk("k-1"), enrollment).expect("readable").state, Some(State::Pending));
+    }
+}
+
 /// A vault dies between marking somebody erased and destroying their key; another goes on.
 #[tokio::test]
 async fn an_erasure_that_one_vault_began_another_finishes() {
