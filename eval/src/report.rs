@@ -11,7 +11,7 @@ use crate::statistics::interval::Interval;
 use crate::statistics::rates::Scores;
 
 /// How intervals were made, for whoever reads the numbers.
-pub const METHOD: &str = "95 % intervals. Equal error and true match rates: subjects drawn anew 500 times (bootstrap; \
+pub const METHOD: &str = "95 % intervals. Equal error and true match rates, decidability: subjects drawn anew 500 times (bootstrap; \
     percentiles). Other shares: Wilson's score interval. Where no error was seen: the rule of three, 3/n, which counts \
     comparisons as independent although those of one person are not. A rate is given only where 3/n of the non-mated \
     comparisons is at most that rate.";
@@ -157,6 +157,8 @@ pub struct Verification {
     pub eer: Option<Error>,
     /// The threshold there.
     pub eer_threshold: Option<f32>,
+    /// Decidability d' with its 95 % interval.
+    pub d_prime: Option<(f64, Option<Interval>)>,
     /// True match rates; none where the data cannot support the rate.
     pub tmr_at_fmr: BTreeMap<&'static str, Option<FmrKey>>,
     /// Smallest false match rate that the data support, 3/n.
@@ -195,6 +197,8 @@ impl Verification {
             "eer": self.eer.map(|eer| eer.rate),
             "eer_interval": self.eer.map(|eer| eer.interval),
             "eer_threshold": self.eer_threshold,
+            "d_prime": self.d_prime.map(|(found, _)| found),
+            "d_prime_interval": self.d_prime.and_then(|(_, interval)| interval),
             "tmr_at_fmr": tmr(&|key| json!(key.tmr)),
             "tmr_at_fmr_interval": tmr(&|key| json!(key.interval)),
             "fmr_support": self.fmr_support,

@@ -103,6 +103,7 @@ pub fn measure(manifest: &Manifest, acquired: &Acquired, question: &Question<'_>
             without_session: (living.len() - comparable.samples.len()) as u64,
         },
         eer,
+        d_prime: scores.d_prime().map(|found| (found, resampled.d_prime)),
         eer_threshold: equal_error.map(|equal| equal.threshold),
         tmr_at_fmr: tmr,
         fmr_support: support,

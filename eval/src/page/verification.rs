@@ -59,6 +59,10 @@ pub fn verification(subject: &Subject<'_>, question: &Question<'_>, found: &Veri
             ("People, palms, sessions",
                 format!("{}, {}, {}", words::count(found.subjects), words::count(found.palms), words::count(found.sessions))),
             ("Comparisons", format!("{} mated, {} non-mated", words::count(found.mated), words::count(found.non_mated))),
+            ("Decidability d′", found.d_prime.map_or("not measured".to_owned(), |(found, interval)| {
+                let interval = interval.map_or(String::new(), |[low, high]| format!(", 95 %: {low:.2} to {high:.2}"));
+                format!("{found:.2}{interval} (how far mated and non-mated scores lie apart, in deviations)")
+            })),
             ("Left out", left_out(found)),
             ("Template model", subject.acquired.model.as_str().to_owned()),
             ("Score", score.to_owned()),

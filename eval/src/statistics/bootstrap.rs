@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::interval::{Interval, percentiles};
+use super::rates::{Moments, decidability};
 
 /// Times that subjects are drawn anew.
 pub const RESAMPLES: usize = 500;
@@ -42,6 +43,8 @@ pub struct Population {
 pub struct Intervals {
     /// Of the equal error rate.
     pub eer: Option<Interval>,
+    /// Of the decidability.
+    pub d_prime: Option<Interval>,
     /// Of the true match rate at each rate asked for.
     pub tmr: Vec<Option<Interval>>,
 }
@@ -63,6 +66,7 @@ pub fn intervals(comparisons: &mut [Weighed], population: &Population, rates: &[
     };
     Intervals {
         eer: interval(&|draw| draw.eer),
+        d_prime: interval(&|draw| draw.d_prime),
         tmr: (0..rates.len()).map(|at| interval(&|draw| draw.tmr[at])).collect(),
     }
 }
@@ -79,6 +83,7 @@ pub fn drawn(subjects: usize, seed: u64) -> Vec<f32> {
 
 struct Draw {
     eer: f64,
+    d_prime: f64,
     tmr: Vec<f64>,
 }
 
@@ -93,6 +98,11 @@ fn measure(comparisons: &[Weighed], weights: &[f32], non_mated: f64, rates: &[f6
     if mated == 0.0 || non_mated == 0.0 {
         return None;
     }
+    let moments = |mated: bool| -> Moments {
+        let of_kind = comparisons.iter().filter(|comparison| comparison.mated == mated);
+        of_kind.map(|comparison| (f64::from(comparison.score), weight(comparison))).collect()
+    };
+    let d_prime = decidability(&moments(true), &moments(false)).unwrap_or(f64::INFINITY);
     let (mut matched, mut false_matches) = (0.0, 0.0);
     let (mut eer, mut tmr, mut before) = (None, vec![0.0; rates.len()], (0.0, 1.0));
     for same in comparisons.chunk_by(|a, b| a.score == b.score) {
@@ -112,7 +122,7 @@ fn measure(comparisons: &[Weighed], weights: &[f32], non_mated: f64, rates: &[f6
         }
         before = (fmr, fnmr);
     }
-    Some(Draw { eer: eer.unwrap_or(before.1), tmr })
+    Some(Draw { eer: eer.unwrap_or(before.1), d_prime, tmr })
 }
 
 impl Population {
@@ -172,6 +182,8 @@ mod tests {
 
         let population = Population { subjects: 3, captures: vec![2, 2, 1], ..Population::default() };
         let found = intervals(&mut comparisons, &population, &[0.5], 1);
+        let [low, high] = found.d_prime.expect("draws");
+        assert!(low <= 1.0 && high >= 1.0, "{low} {high}");
         let [low, high] = found.eer.expect("draws");
         assert!(low == 0.0 && high <= 1.0 && low <= high);
     }

@@ -93,6 +93,12 @@ impl Scores {
         Some(EqualError { rate, threshold })
     }
 
+    /// How far mated and non-mated scores lie apart, see [`decidability`].
+    pub fn d_prime(&self) -> Option<f64> {
+        let weighed = |scores: &[f32]| scores.iter().map(|&score| (f64::from(score), 1.0)).collect::<Moments>();
+        decidability(&weighed(&self.mated), &weighed(&self.non_mated))
+    }
+
     /// The lowest threshold that keeps the false match rate at or below `rate`.
     pub fn threshold_for(&self, rate: f64) -> f32 {
         let allowed = (rate * self.non_mated.len() as f64 + 1e-9).floor() as usize;
@@ -113,6 +119,48 @@ impl Scores {
         curve.dedup();
         curve
     }
+}
+
+/// Weighed mean and variance.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moments {
+    weight: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Takes a value in.
+    pub fn add(&mut self, value: f64, weight: f64) {
+        self.weight += weight;
+        self.sum += weight * value;
+        self.squares += weight * value * value;
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / self.weight
+    }
+
+    fn variance(&self) -> f64 {
+        (self.squares / self.weight - self.mean().powi(2)).max(0.0)
+    }
+}
+
+impl FromIterator<(f64, f64)> for Moments {
+    fn from_iter<I: IntoIterator<Item = (f64, f64)>>(values: I) -> Self {
+        let mut moments = Self::default();
+        values.into_iter().for_each(|(value, weight)| moments.add(value, weight));
+        moments
+    }
+}
+
+/// The decidability d' (Daugman, Proceedings of the IEEE 88, 2000): the distance between the means of mated and non-mated
+/// scores in their common deviation. It tells good from better where no error is left to count; none where there are no
+/// comparisons of both kinds or all of a kind are alike.
+pub fn decidability(mated: &Moments, non_mated: &Moments) -> Option<f64> {
+    let apart = mated.mean() - non_mated.mean();
+    let found = apart / ((mated.variance() + non_mated.variance()) / 2.0).sqrt();
+    found.is_finite().then_some(found)
 }
 
 /// How many of sorted scores lie below a threshold.
@@ -162,6 +210,15 @@ mod tests {
         }
         assert_eq!(scores(&[1.0], &[]).equal_error(), None);
         assert_eq!(scores(&[], &[1.0]).equal_error(), None);
+    }
+
+    #[test]
+    fn decidability_by_hand() {
+        // Means 5 and 1, variances 1 and 4.
+        let found = scores(&[4.0, 6.0], &[-1.0, 3.0]).d_prime().expect("both kinds");
+        assert!((found - 4.0 / 2.5_f64.sqrt()).abs() < 1e-12, "{found}");
+        assert_eq!(scores(&[1.0], &[]).d_prime(), None);
+        assert_eq!(scores(&[1.0], &[0.0]).d_prime(), None, "no deviation");
     }
 
     #[test]
