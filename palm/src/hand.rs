@@ -1,7 +1,7 @@
-//! From a picture to the one hand in it: candidates, then each one's landmarks, looked at twice.
+//! From a picture to the one hand in it: candidates, then each one's landmarks, looked at twice and once in a mirror.
 
 use crate::hand_finder::{Candidate, FINDER_SIDE, candidates};
-use crate::landmarks::{LANDMARK_SIDE, Landmarks, landmarks};
+use crate::landmarks::{LANDMARK_SIDE, Landmarks, View, landmarks};
 use crate::network::{Idle, Network};
 use crate::outline::Point;
 use crate::parameters::{ASKEW_CHANCE, FIRST_CHANCE_MIN, LOOKS_MAX, LOOKS_MIN, SECOND_CHANCE_MIN};
@@ -74,21 +74,22 @@ impl Networks {
     /// The landmarks of a candidate, if it is a palm. Each look after the first is at the palm as the one before placed
     /// it, so that the same palm is seen in the same way wherever it lies in the frame. `patient` tries other directions.
     fn examine(&mut self, picture: &Raster, candidate: &Candidate, patient: bool) -> Option<Landmarks> {
-        let mut look = |square: &Square| landmarks(&mut self.landmarks, picture, square);
-        let mut seen = look(&candidate.square(candidate.up));
+        let mut look = |square: &Square, view: View| landmarks(&mut self.landmarks, picture, square, view);
+        let mut seen = look(&candidate.square(candidate.up), View::Plain);
         if patient && seen.chance < ASKEW_CHANCE {
             // The finder places hands better than it tells where fingers point.
             let [right, down] = [candidate.up.turned(), candidate.up * -1.0];
-            let others = [right, down, right * -1.0].map(|up| look(&candidate.square(up)));
+            let others = [right, down, right * -1.0].map(|up| look(&candidate.square(up), View::Plain));
             seen = others.into_iter().fold(seen, |best, other| if other.chance > best.chance { other } else { best });
         }
         if seen.chance < FIRST_CHANCE_MIN {
             return None;
         }
         for round in 1..LOOKS_MAX {
-            seen = look(&Square::below(&seen));
+            seen = look(&Square::below(&seen), View::Plain);
             if round >= LOOKS_MIN - 1 && seen.are_certain() {
-                return Some(seen);
+                // The two err each in its own way, and their mean less.
+                return Some(seen.mean(&look(&Square::below(&seen), View::Mirrored)));
             }
         }
         None

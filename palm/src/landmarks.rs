@@ -33,11 +33,20 @@ pub(crate) struct Landmarks {
     pub(crate) error: f32,
 }
 
+/// How a palm is shown to the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// As it is.
+    Plain,
+    /// As in a mirror: the other hand, whose landmarks have the same names.
+    Mirrored,
+}
+
 /// Landmarks of the palm that lies about where `around` says.
-pub(crate) fn landmarks(network: &mut Network, picture: &Raster, around: &Square) -> Landmarks {
+pub(crate) fn landmarks(network: &mut Network, picture: &Raster, around: &Square, view: View) -> Landmarks {
     let (centre, side) = (around.at(0.5, 0.5), around.side());
     let down = around.down.unit();
-    let right = down.turned() * -1.0;
+    let right = down.turned() * if view == View::Plain { -1.0 } else { 1.0 };
     let step = side * REACH / LANDMARK_SIDE as f32;
     let middle = (LANDMARK_SIDE - 1) as f32 / 2.0;
     let in_picture = |at: Point| centre + (right * (at.x - middle) + down * (at.y - middle)) * step;
@@ -70,6 +79,18 @@ fn mean_place(heat: &[f32]) -> Point {
 }
 
 impl Landmarks {
+    /// The mean of two looks at one palm.
+    pub(crate) fn mean(&self, other: &Self) -> Self {
+        let between = |a: f32, b: f32| (a + b) / 2.0;
+        Self {
+            valleys: std::array::from_fn(|i| self.valleys[i].middle(other.valleys[i])),
+            corners: std::array::from_fn(|i| self.corners[i].middle(other.corners[i])),
+            centre: self.centre.middle(other.centre),
+            chance: between(self.chance, other.chance),
+            error: between(self.error, other.error),
+        }
+    }
+
     /// Whether this is an open palm whose landmarks are where they are said to be: by the network's own word, and
     /// because the square that the valleys place is the one whose corners it sees.
     pub(crate) fn are_certain(&self) -> bool {
