@@ -1,6 +1,6 @@
 //! Vaults that serve over one store and one key table at the same time. Nobody leads: what each does is a transaction, and
 //! what it must know of the others it reads from the store, ten times a second: how far feeds reach, how galleries
-//! stand, and whether an operator has sealed the vault. In turn it says which followers it has and how far they
+//! stand, what versions keys have, and whether an operator has sealed the vault. In turn it says which followers it has and how far they
 //! have come, so that an erasure through one vault waits for the matchers of all.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::format::{v1, v4, v5};
 use crate::parameters::FOLLOWER_LEASE;
 use crate::rows;
 use crate::sealing;
-use crate::store::Table;
+use crate::store::{META_KEY_CHANGES, StoreError, Table, changes_of_keys};
 use crate::vault::{Tenant, Vault};
 
 /// Rows as they were last seen, sealed, by table and key.
@@ -34,12 +34,48 @@ impl Vault {
         if sealing::is_sealed(&*self.store)? {
             return Ok(true);
         }
+        self.look_at_keys()?;
         self.look_at_galleries()?;
         self.tell_of_followers()?;
         for tenant in self.tenants.values() {
             tenant.galleries.keys().try_for_each(|gallery| self.look_at_followers(tenant, gallery))?;
         }
         Ok(false)
+    }
+
+    /// Learns versions of keys that another vault has made, so that what it seals opens, and takes them up once it has said
+    /// so. Until then this vault seals under the old one, and from then on until here it writes nothing.
+    pub(crate) fn look_at_keys(&self) -> Result<(), VaultError> {
+        let _alone = self.changing_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the keys are read, which are then no older.
+        let changes = changes_of_keys(self.rows())?;
+        drop(self.ring.hold()?);
+        for tenant in self.tenants.values() {
+            let entries = self.ring.in_use(&tenant.id);
+            tenant.keys.learn(&*self.holder, &entries)?;
+            if changes != self.watch.changes() {
+                tenant.keys.take_up_newest();
+            }
+            tenant.keys.forget_others(&entries);
+        }
+        self.watch.keep_to(changes);
+        Ok(())
+    }
+
+    /// Has every vault over the store take up what is in the file of keys before it writes anything more.
+    pub(crate) fn change_keys(&self) -> Result<(), VaultError> {
+        loop {
+            let changed = self.store.write(|transaction| {
+                let changes = changes_of_keys(transaction)? + 1;
+                Ok(transaction.put(Table::Meta, META_KEY_CHANGES, &changes.to_be_bytes())?)
+            });
+            self.look_at_keys()?;
+            match changed {
+                // Another vault was first.
+                Err(VaultError::Store(StoreError::Outdated)) => {}
+                changed => return changed,
+            }
+        }
     }
 
     fn look_at_galleries(&self) -> Result<(), VaultError> {

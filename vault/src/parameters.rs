@@ -98,6 +98,8 @@ pub const COMPACT_CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// How often a vault looks what others over the same store have done, and tells them of its followers. What one of them
 /// told the feed another's followers hear so much later.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// A vault that makes a new version of keys gives the others so long to learn it before any seals under it.
+pub const KEYS_LEARNT_WITHIN: Duration = Duration::from_millis(500);
 /// For so long a vault answers to others for a follower that follows it; it says so again when half of it is over.
 pub const FOLLOWER_LEASE: Duration = Duration::from_secs(5);
 /// A vault that shares a key table waits so long for another to open it or to give it up.

@@ -5,6 +5,9 @@
 //!    at a time. A second pass must find nothing to do.
 //! 3. The old version is destroyed: in the holder, where that keeps a key for each, and in the file of tenant keys.
 //!
+//! Where vaults share the store, one rotates. The others first learn the new version, then all take it up: a count in the
+//! store ([`Vault::change_keys`]) keeps everybody from writing who has not, so that nothing comes to lie under the old one.
+//!
 //! Nothing needs to be remembered for going on after a crash: what is under an old version says so itself, and a tenant
 //! with two versions has one to leave. A subject's own key stays the same, so its palms, payment and consent are not
 //! touched; pseudonyms, marks of requests and ticket keys are carried over.
@@ -19,11 +22,12 @@ use volar_service::identity::Peer;
 use crate::audit::{About, Actor};
 use crate::error::VaultError;
 use crate::format::{self, FormatError, Kind, v2};
-use crate::keys::{KeyName, Slot};
-use crate::parameters::ROTATION_BATCH;
+use crate::keys::{KeyName, RingError, Slot};
+use crate::parameters::{KEYS_LEARNT_WITHIN, ROTATION_BATCH};
 use crate::progress::ProgressStatus;
 use crate::rows;
 use crate::store::{Row, Table};
+use crate::turns::Turns;
 use crate::vault::{SubjectKey, Tenant, Vault};
 
 /// A tenant's keys as an operator sees them.
@@ -140,7 +144,6 @@ impl Vault {
         if self.tenant(tenant)?.keys.all().len() == 1 {
             return Ok(());
         }
-        self.check_unshared("finishing a rotation of keys")?;
         self.tenant(tenant)?.rotation.forget_stop();
         let (vault, tenant) = (self.clone(), tenant.clone());
         let work = move || {
@@ -154,20 +157,30 @@ impl Vault {
 
     /// Step 1. Nothing happens if `from` is no longer the current version.
     pub fn begin_rotation(&self, tenant: &TenantId, from: u32) -> Result<(), VaultError> {
-        self.check_unshared("rotating keys")?;
         let tenant = self.tenant(tenant)?;
         let _alone = self.beginning_rotation.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.ring.hold()?;
+        if turn.is_some() {
+            // Another vault may have begun it.
+            tenant.keys.learn(&*self.holder, &self.ring.in_use(&tenant.id))?;
+        }
         let current = tenant.keys.current().version;
         if from > current || from == 0 {
             return Err(VaultError::field("from_version", format!("must be the current version, {current}")));
         }
-        if from < current {
+        if tenant.keys.all().iter().any(|keys| from < keys.version) {
             return Ok(());
         }
         let (next, entry) = tenant.keys.next(&*self.holder, &tenant.id, self.clock.now(), &*self.randomness)?;
         let version = next.version;
         self.ring.put(entry)?;
-        tenant.keys.take_up(next);
+        if turn.is_some() {
+            drop(turn);
+            std::thread::sleep(KEYS_LEARNT_WITHIN);
+            self.change_keys()?;
+        } else {
+            tenant.keys.take_up(next);
+        }
         self.note_key(tenant, &Actor::vault(), &format!("version {version} made"))?;
         tracing::info!(tenant = %tenant.id, version, "a new version of the tenant's keys is in use");
         Ok(())
@@ -176,7 +189,24 @@ impl Vault {
     /// Steps 2 and 3; returns at once where nothing is to be left.
     pub fn finish_rotation(&self, tenant: &TenantId) -> Result<(), VaultError> {
         let tenant = self.tenant(tenant)?;
-        tenant.rotation.work(|| self.leave_old_versions(tenant))
+        // Of vaults that share the keys one leaves old versions; should it die, another goes on.
+        let turns = self.is_shared().then(|| Turns::of(&self.ring.path().with_extension("rotation"))).transpose();
+        let io = |error| RingError::Io { path: self.ring.path().to_owned(), error };
+        let turns = turns.map_err(io)?;
+        let turn = match &turns {
+            None => None,
+            Some(turns) => match turns.try_take().map_err(io)? {
+                None => return Ok(()),
+                turn => turn,
+            },
+        };
+        tenant.rotation.work(|| {
+            if turn.is_some() {
+                // Whoever began it may not have come to that.
+                self.change_keys()?;
+            }
+            self.leave_old_versions(tenant)
+        })
     }
 
     fn leave_old_versions(&self, tenant: &Tenant) -> Result<(), VaultError> {
@@ -276,6 +306,9 @@ impl Vault {
         self.holder.destroy(name)?;
         self.ring.destroy(name)?;
         tenant.keys.forget(version);
+        if self.is_shared() {
+            self.change_keys()?;
+        }
         self.note_key(tenant, &Actor::vault(), &format!("version {version} destroyed"))?;
         tracing::info!(tenant = %tenant.id, version, "nothing is left under a version of the tenant's keys; it is destroyed");
         Ok(())

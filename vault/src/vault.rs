@@ -62,6 +62,8 @@ pub struct Vault {
     pub(crate) erasing: [Mutex<()>; ERASURES_AT_ONCE],
     /// One rotation at a time makes a version: two would make the same one.
     pub(crate) beginning_rotation: Mutex<()>,
+    /// One look at what others have done with the keys at a time.
+    pub(crate) changing_keys: Mutex<()>,
     /// One change of a gallery's record at a time: what is known of it follows in the same order.
     pub(crate) changing_gallery: Mutex<()>,
     /// One rewriting of somebody's pending probes at a time.
@@ -340,7 +342,7 @@ impl Tenant {
     /// A record that is about nobody, from its row.
     pub(crate) fn open<R: Record>(&self, key: &[u8], sealed: &[u8]) -> Result<R, FormatError> {
         let version = format::key_version(sealed).ok_or(FormatError::Short { kind: R::KIND, found: sealed.len() })?;
-        let keys = self.keys.of(version).ok_or(FormatError::Forged { kind: R::KIND })?;
+        let keys = self.keys.of(version).ok_or(FormatError::KeyUnknown { kind: R::KIND, version })?;
         format::open(sealed, &keys.records, self.binding(key, version))
     }
 

@@ -132,6 +132,16 @@ pub enum FormatError {
         /// What was wanted.
         kind: Kind,
     },
+    /// Under a version of the tenant's keys that is not there.
+    #[error(
+        "sealed {kind:?} record is under version {version} of its tenant's keys, which this vault does not have: ask again if another vault has just made it, otherwise restore the tenant keys from the backup made together with the store"
+    )]
+    KeyUnknown {
+        /// What was wanted.
+        kind: Kind,
+        /// The version.
+        version: u32,
+    },
     /// Authentic but not decodable.
     #[error("sealed {kind:?} record does not decode")]
     Undecodable {

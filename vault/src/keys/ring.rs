@@ -209,6 +209,11 @@ impl Ring {
         entries
     }
 
+    /// The same without those that nothing is left under.
+    pub(crate) fn in_use(&self, tenant: &TenantId) -> Vec<Entry> {
+        self.of(tenant).into_iter().filter(|entry| !entry.emptied).collect()
+    }
+
     /// Every tenant that has a slot.
     pub(crate) fn tenants(&self) -> Vec<TenantId> {
         let mut tenants: Vec<_> = self.slots().iter().flatten().map(|entry| entry.tenant.clone()).collect();

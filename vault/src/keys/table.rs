@@ -338,11 +338,15 @@ impl KeyTable {
         let mut changed = 0;
         for &(slot, subject) in slots {
             let _alone = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
-            let wrapped = match self.read(slot, subject) {
-                Err(KeyTableError::SlotOfAnother { .. }) => None,
-                read => read?,
+            let _turn = self.turn()?;
+            // What another vault writes is whole, in a turn.
+            let wrapped = match self.read_at(slot.0)? {
+                Reading::Used(owner, wrapped) if owner == subject => wrapped,
+                Reading::Damaged => {
+                    return Err(KeyTableError::SlotDamaged { path: self.path.clone(), slot: slot.0 }.into());
+                }
+                Reading::Free | Reading::Used(..) => continue,
             };
-            let Some(wrapped) = wrapped else { continue };
             if let Some(key) = again(subject, &wrapped)? {
                 let bytes = write_slot(slot.0, subject, &key);
                 self.write_at(&bytes, offset(slot.0))?;

@@ -47,9 +47,17 @@ struct Carried {
 #[derive(Debug)]
 pub(crate) struct Keyring {
     carried: Carried,
-    versions: RwLock<Vec<Arc<TenantKeys>>>,
+    versions: RwLock<Versions>,
     /// Held while a subject key is wrapped and not yet referred to: a rotation waits for those.
     enrolling: RwLock<()>,
+}
+
+/// Those that open, and the one that seals.
+#[derive(Debug)]
+struct Versions {
+    /// The lowest first.
+    known: Vec<Arc<TenantKeys>>,
+    current: Arc<TenantKeys>,
 }
 
 /// A version's keys as a holder wraps them.
@@ -145,8 +153,35 @@ impl Keyring {
         Ok(bundles.last().map(|newest| Self::over(newest, keys)))
     }
 
-    fn over(bundle: &Bundle, versions: Vec<Arc<TenantKeys>>) -> Self {
-        Self { carried: bundle.carried.clone(), versions: RwLock::new(versions), enrolling: RwLock::default() }
+    fn over(bundle: &Bundle, known: Vec<Arc<TenantKeys>>) -> Self {
+        let current = known.last().expect("a tenant has a version").clone();
+        let versions = RwLock::new(Versions { known, current });
+        Self { carried: bundle.carried.clone(), versions, enrolling: RwLock::default() }
+    }
+
+    /// Learns versions that `entries` have more. What is sealed stays under the same one.
+    pub(crate) fn learn(&self, holder: &dyn KeyHolder, entries: &[Entry]) -> Result<(), HolderError> {
+        for entry in entries.iter().filter(|entry| self.of(entry.version).is_none()) {
+            let keys = Bundle::unwrap(holder, entry)?.keys(entry.version, entry.made_at);
+            let mut versions = self.versions_mut();
+            let at = versions.known.partition_point(|known| known.version < keys.version);
+            versions.known.insert(at, keys);
+        }
+        Ok(())
+    }
+
+    /// Forgets versions that `entries` have no more.
+    pub(crate) fn forget_others(&self, entries: &[Entry]) {
+        let left = |version: u32| entries.iter().all(|entry| entry.version != version);
+        self.all().iter().filter(|keys| left(keys.version)).for_each(|keys| self.forget(keys.version));
+    }
+
+    /// Makes the highest version known the current one, as [`Self::take_up`].
+    pub(crate) fn take_up_newest(&self) {
+        let newest = self.versions().known.last().expect("a tenant has a version").clone();
+        if newest.version > self.current().version {
+            self.take_up(newest);
+        }
     }
 
     /// The next version, wrapped, to be kept before it is [taken up](Self::take_up).
@@ -166,12 +201,19 @@ impl Keyring {
     /// Makes `next` the current version, once no subject key that was wrapped under the old one is without a referrer.
     pub(crate) fn take_up(&self, next: Arc<TenantKeys>) {
         let _nobody = self.nobody_enrolling();
-        self.versions.write().unwrap_or_else(PoisonError::into_inner).push(next);
+        let mut versions = self.versions_mut();
+        if versions.known.iter().all(|known| known.version != next.version) {
+            versions.known.push(next.clone());
+        }
+        versions.current = next;
     }
 
     /// Forgets a version that nothing is left under.
     pub(crate) fn forget(&self, version: u32) {
-        self.versions.write().unwrap_or_else(PoisonError::into_inner).retain(|keys| keys.version != version);
+        let mut versions = self.versions_mut();
+        // What is sealed until the next one is taken up must open.
+        let current = versions.current.version;
+        versions.known.retain(|keys| keys.version != version || version == current);
     }
 
     /// To be held from wrapping a new subject's key, and looking at what galleries their palms must be for, until the store
@@ -187,17 +229,17 @@ impl Keyring {
 
     /// What new records are sealed under.
     pub(crate) fn current(&self) -> Arc<TenantKeys> {
-        self.versions().last().expect("a tenant has a version").clone()
+        self.versions().current.clone()
     }
 
     /// A version that is still in use.
     pub(crate) fn of(&self, version: u32) -> Option<Arc<TenantKeys>> {
-        self.versions().iter().find(|keys| keys.version == version).cloned()
+        self.versions().known.iter().find(|keys| keys.version == version).cloned()
     }
 
     /// Every version in use, the lowest first.
     pub(crate) fn all(&self) -> Vec<Arc<TenantKeys>> {
-        self.versions().clone()
+        self.versions().known.clone()
     }
 
     /// The key of the tenant's tickets in `epoch`.
@@ -222,8 +264,12 @@ impl Keyring {
         mac(&self.carried.bodies, &[sha256])
     }
 
-    fn versions(&self) -> RwLockReadGuard<'_, Vec<Arc<TenantKeys>>> {
+    fn versions(&self) -> RwLockReadGuard<'_, Versions> {
         self.versions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn versions_mut(&self) -> RwLockWriteGuard<'_, Versions> {
+        self.versions.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,6 +7,7 @@ use volar_service::fault::Fault;
 
 use crate::backup::BackupError;
 use crate::error::VaultError;
+use crate::format::FormatError;
 use crate::keys::{HsmError, KeyFileError, KeyTableError};
 use crate::store::StoreError;
 
@@ -92,6 +93,7 @@ fn internal(error: &VaultError) -> Fault {
             StoreError::Io { .. }
                 | StoreError::SyncFailed { .. }
                 | StoreError::Moved
+                | StoreError::Outdated
                 | StoreError::Unavailable { .. }
                 | StoreError::OutcomeUnknown { .. }
                 | StoreError::Refused { .. }
@@ -101,7 +103,7 @@ fn internal(error: &VaultError) -> Fault {
                 | KeyTableError::InUse { .. }
                 | KeyTableError::SyncFailed { .. }
                 | KeyTableError::Full { .. }
-        )
+        ) | VaultError::Format(FormatError::KeyUnknown { .. })
     );
     if unavailable {
         let message = "the vault cannot reach its store; its log says more";

@@ -11,7 +11,7 @@ use crate::error::VaultError;
 
 pub use self::sled::SledStore;
 pub use postgres::{PostgresConfig, PostgresConfigError, PostgresStore};
-pub(crate) use watched::{Changed, Watch, watched};
+pub(crate) use watched::{Changed, META_KEY_CHANGES, Watch, changes_of_keys, watched};
 
 /// A table of rows ordered by their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -260,6 +260,9 @@ pub enum StoreError {
     /// Another store goes on in its place.
     #[error("the records have just moved to another store; ask again in a moment")]
     Moved,
+    /// Another vault has given the tenant keys a new version, which this one has not taken up yet.
+    #[error("the keys are just being changed by another vault; ask again in a moment")]
+    Outdated,
     /// Another process has it open.
     #[error("the store {} is in use by another process; vaults share a store only if each says so (store.postgres.shared)", path.display())]
     InUse {

@@ -3,13 +3,19 @@
 //! A copy reads every row while others write: it is of no moment. What was written meanwhile is read again, a few times,
 //! until little is left; that is read while writers wait, a few milliseconds. From then on the copy is the store as it
 //! was at that moment, whatever the engine. Where it is to go on in the store's place, nobody writes to the store any more.
+//!
+//! Of vaults that share a store it also keeps those from writing that have not heard of the latest change of keys: every body
+//! reads how many changes there were, and counts for nothing where that is not what its vault [keeps to](Watch::keep_to).
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::{Body, Compacted, Moment, Row, Rows, Store, StoreError, Table, Transaction};
+
+/// Where it is counted how often vaults that share a store have changed keys.
+pub(crate) const META_KEY_CHANGES: &[u8] = b"key changes";
 
 /// Rows that were written.
 pub(crate) type Changed = BTreeSet<(Table, Vec<u8>)>;
@@ -24,6 +30,8 @@ pub(crate) struct Watch {
     copying: Mutex<()>,
     /// Another store goes on in this one's place.
     moved: AtomicBool,
+    /// Changes of keys that this vault has taken up.
+    changes: AtomicU64,
 }
 
 /// Notes what is written while it lives.
@@ -39,6 +47,16 @@ impl Watch {
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         *self.changed() = Some(Changed::new());
         Copying { watch: self, _alone: alone }
+    }
+
+    /// Changes of keys that this vault has taken up.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// From now on bodies count where there have been `changes` of keys, all of which must be taken up.
+    pub(crate) fn keep_to(&self, changes: u64) {
+        self.changes.store(changes, Ordering::SeqCst);
     }
 
     fn changed(&self) -> MutexGuard<'_, Option<Changed>> {
@@ -81,6 +99,7 @@ pub(crate) fn watched(inner: Arc<dyn Store>) -> (Box<dyn Store>, Arc<Watch>) {
         changed: Mutex::default(),
         copying: Mutex::default(),
         moved: AtomicBool::default(),
+        changes: AtomicU64::default(),
     });
     (Box::new(Watched { inner, watch: watch.clone() }), watch)
 }
@@ -110,6 +129,13 @@ impl Store for Watched {
         if self.watch.moved.load(Ordering::SeqCst) {
             return Err(StoreError::Moved);
         }
+        let shared = self.inner.is_shared();
+        let body: &mut Body<'_> = &mut |transaction| {
+            if shared && changes_of_keys(transaction)? != self.watch.changes() {
+                return Err(StoreError::Outdated);
+            }
+            body(transaction)
+        };
         if self.watch.changed().is_none() {
             return self.inner.transact(body);
         }
@@ -172,6 +198,12 @@ impl Store for Watched {
     fn compact(&self, stop: &dyn Fn() -> bool) -> Result<Option<Compacted>, StoreError> {
         self.inner.compact(stop)
     }
+}
+
+/// How many times vaults that share the store have changed keys.
+pub(crate) fn changes_of_keys<R: Rows + ?Sized>(rows: &R) -> Result<u64, StoreError> {
+    let found = rows.read(Table::Meta, META_KEY_CHANGES)?;
+    Ok(found.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes))
 }
 
 struct Noting<'a> {

@@ -23,7 +23,7 @@ use crate::format::{v2, v4};
 use crate::keys::{Company, Contents, KeyHolder, KeyId, KeyTable, KeyTableError, Keyring, Ring, RingError, Slot};
 use crate::parameters::{JOIN_RETRY, JOIN_TIME_MAX};
 use crate::rows;
-use crate::store::{Store, StoreError, Table, watched};
+use crate::store::{Store, StoreError, Table, changes_of_keys, watched};
 
 /// 1: every tenant's keys are derived from the key file. 2: they lie wrapped beside the key table, in versions.
 const FORMAT: u32 = 2;
@@ -89,6 +89,8 @@ impl Vault {
         let Parts { store, key_table, holder, clock, randomness } = parts;
         let ring_path = Ring::path_beside(key_table);
         let (store, watch) = watched(Arc::from(store));
+        // Before the keys are read, which are then no older.
+        watch.keep_to(changes_of_keys(&*store)?);
         let keys = Keys { table: key_table, ring: &ring_path, holder: &*holder, randomness: &*randomness };
         let (key_table, ring, company) = keys.open(&*store)?;
         let (opened_at, id) = (clock.now(), randomness.bytes());
@@ -110,6 +112,7 @@ impl Vault {
             opened_at,
             erasing: Default::default(),
             beginning_rotation: Default::default(),
+            changing_keys: Default::default(),
             changing_gallery: Default::default(),
             renewing_probes: Default::default(),
             closing: Default::default(),
@@ -157,7 +160,7 @@ impl Vault {
     fn open_keys(&self, tenant: &TenantId) -> Result<Keyring, VaultError> {
         // Of several vaults that meet a new tenant one makes its keys.
         let _turn = self.ring.hold()?;
-        if let Some(keys) = Keyring::open(&*self.holder, &self.ring.of(tenant))? {
+        if let Some(keys) = Keyring::open(&*self.holder, &self.ring.in_use(tenant))? {
             return Ok(keys);
         }
         let early = self.ring.early();
@@ -172,7 +175,7 @@ impl Vault {
     /// The keys of a tenant that may not be configured any more.
     pub(crate) fn known_keys(&self, tenant: &TenantId) -> Result<Keyring, VaultError> {
         drop(self.ring.hold()?);
-        let keys = match Keyring::open(&*self.holder, &self.ring.of(tenant))? {
+        let keys = match Keyring::open(&*self.holder, &self.ring.in_use(tenant))? {
             None if self.ring.early() => Keyring::early(&*self.holder, tenant),
             keys => keys,
         };

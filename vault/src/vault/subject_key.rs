@@ -161,6 +161,10 @@ impl Vault {
             let Some(again) = load()? else { return Ok(None) };
             wrapped = again;
         }
+        let version = wrapped.version;
+        if tenant.keys.of(version).is_none() {
+            return Err(FormatError::KeyUnknown { kind: Kind::Subject, version }.into());
+        }
         let key = SubjectKey::unwrap(tenant, subject, &wrapped).ok_or(FormatError::Forged { kind: Kind::Subject })?;
         Ok(Some(key))
     }

@@ -6,6 +6,7 @@ mod full;
 mod kill;
 mod moving;
 mod opening;
+mod rotating;
 #[path = "."]
 mod same {
     //! What holds over sled, over PostgreSQL.
