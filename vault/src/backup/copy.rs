@@ -22,6 +22,9 @@ struct Copied {
     taken_at: Timestamp,
 }
 
+/// Reads rows of a table from a key on.
+type Scan<'a> = dyn Fn(Table, &[u8]) -> Result<Vec<Row>, StoreError> + 'a;
+
 type Change = ((Table, Vec<u8>), Option<Vec<u8>>);
 
 impl Vault {
@@ -122,7 +125,7 @@ impl Vault {
         backups: &Backups,
         writer: &mut Writer<'_>,
         expected: u64,
-        scan: &dyn Fn(Table, &[u8]) -> Result<Vec<Row>, StoreError>,
+        scan: &Scan<'_>,
     ) -> Result<(), VaultError> {
         let mut done = 0;
         for table in Table::ALL {

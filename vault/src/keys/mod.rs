@@ -19,6 +19,7 @@ mod ring;
 mod secret;
 mod sharing;
 mod table;
+mod table_error;
 mod tenant;
 
 use std::fmt;
@@ -37,7 +38,8 @@ pub use ring::{Ring, RingError};
 pub use secret::{Secret, SecretError};
 pub(crate) use table::Company;
 pub(crate) use table::Contents;
-pub use table::{KeyTable, KeyTableError, Slot};
+pub use table::{KeyTable, Slot};
+pub use table_error::KeyTableError;
 pub(crate) use tenant::Keyring;
 pub use tenant::TenantKeys;
 

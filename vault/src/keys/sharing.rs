@@ -30,7 +30,6 @@ mod tests {
     use super::super::layout::{WRAPPED, WrappedKey};
     use super::super::table::Company;
     use super::super::{KeyId, KeyTable, KeyTableError, Slot};
-    use super::*;
 
     const STORE: [u8; 16] = [9; 16];
     const TABLES: usize = 3;

@@ -73,10 +73,10 @@ impl Vault {
             Company::None => Ok(()),
             Company::First if here == there => Ok(()),
             Company::First => self.store.write(|transaction| {
-                Ok(match here {
-                    true => transaction.put(Table::Meta, META_BACKED_UP, &[])?,
-                    false => transaction.remove(Table::Meta, META_BACKED_UP)?,
-                })
+                if here {
+                    return Ok(transaction.put(Table::Meta, META_BACKED_UP, &[])?);
+                }
+                Ok(transaction.remove(Table::Meta, META_BACKED_UP)?)
             }),
             Company::Others if here == there => Ok(()),
             Company::Others => Err(VaultError::BackupsDiffer { here }),

@@ -58,8 +58,7 @@ async fn what_all_of_them_did_comes_back_and_who_was_erased_does_not() {
             }
         }));
     }
-    for number in 0..3 {
-        let vault = vaults[number].clone();
+    for (number, vault) in vaults.iter().cloned().enumerate() {
         let made = tokio::task::spawn_blocking(move || vault.back_up()).await.expect("no panic").expect("backed up");
         assert_eq!(made.id[..7], *format!("{:06}-", number + 1), "one folder, one order");
         assert!(made.subjects >= 9, "{made:?}");
