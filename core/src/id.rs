@@ -146,7 +146,7 @@ slug!(
     DeviceId, "device"
 );
 slug!(
-    /// The extractor and version that made a template, such as `palm-lines-2`: templates of two models do not
+    /// The extractor and version that made a template, such as `palm-lines-3`: templates of two models do not
     /// compare.
     ModelId, "model"
 );

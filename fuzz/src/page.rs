@@ -57,7 +57,7 @@ fn kiosk(config: &Config, shutdown: &CancellationToken) -> Arc<Kiosk> {
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_milliseconds(1_795_000_000_000)));
     let randomness = Arc::new(SeededRandomness::new(3));
     let (galleries, lane) = (config.galleries.clone(), config.lane.clone());
-    let model = "palm-lines-2".parse().expect("a slug");
+    let model = "palm-lines-3".parse().expect("a slug");
     Kiosk::new(Parts {
         rules: config.rules(ScoreModel::for_model(&model).expect("shipped")),
         notice: config.notice.clone(),

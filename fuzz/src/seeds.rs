@@ -121,7 +121,7 @@ fn probe() -> v1::Probe {
 }
 
 fn gallery_probe(gallery: &str) -> v1::GalleryProbe {
-    v1::GalleryProbe { gallery: text(gallery), generation: 1, model: text("palm-lines-2"), probe: Some(probe()) }
+    v1::GalleryProbe { gallery: text(gallery), generation: 1, model: text("palm-lines-3"), probe: Some(probe()) }
 }
 
 fn palm() -> v1::EnrolledPalm {
@@ -129,7 +129,7 @@ fn palm() -> v1::EnrolledPalm {
 }
 
 fn membership(gallery: &str) -> v1::Membership {
-    v1::Membership { gallery: text(gallery), generation: 1, model: text("palm-lines-2"), palms: vec![palm()] }
+    v1::Membership { gallery: text(gallery), generation: 1, model: text("palm-lines-3"), palms: vec![palm()] }
 }
 
 fn consent() -> v1::Consent {
@@ -268,7 +268,7 @@ fn to_matcher() -> Vec<Seed> {
     let start = v1::FeedStart {
         feed_id: text(ID),
         generation: 1,
-        model: text("palm-lines-2"),
+        model: text("palm-lines-3"),
         last_sequence: 9,
         sites: vec![text("north")],
     };
@@ -312,7 +312,7 @@ fn to_matcher() -> Vec<Seed> {
 fn to_device() -> Vec<Seed> {
     let (gate, kiosk, operator) =
         (|which: usize| 3 * which, |which: usize| 3 * which + 1, |which: usize| 3 * which + 2);
-    let protection = v1::GetProtectionResponse { key: vec![7; 32], generation: 1, model: text("palm-lines-2") };
+    let protection = v1::GetProtectionResponse { key: vec![7; 32], generation: 1, model: text("palm-lines-3") };
     let identified = v1::IdentifyResponse {
         decision: v1::Decision::Admitted.into(),
         reason: text("MATCH"),
@@ -370,7 +370,7 @@ fn to_device() -> Vec<Seed> {
                 memberships: vec![v1::ExportedMembership {
                     gallery: text("members"),
                     generation: 1,
-                    model: text("palm-lines-2"),
+                    model: text("palm-lines-3"),
                     palms: vec![v1::ExportedPalm {
                         position: v1::PalmPosition::Left.into(),
                         qualities: vec![80],
@@ -418,7 +418,7 @@ fn settings() -> Vec<Seed> {
 }
 
 fn score_model() -> String {
-    let model = volar_core::score::ScoreModel::for_model(&"palm-lines-2".parse().expect("a slug"));
+    let model = volar_core::score::ScoreModel::for_model(&"palm-lines-3".parse().expect("a slug"));
     model.expect("shipped").to_toml()
 }
 

@@ -204,7 +204,7 @@ mod tests {
             model: model.to_owned(),
         };
         let gallery: GalleryId = "members".parse().expect("a slug");
-        assert!(protection(&gallery, response(32, "palm-lines-2")).is_ok());
+        assert!(protection(&gallery, response(32, "palm-lines-3")).is_ok());
         assert_eq!(protection(&gallery, response(31, "m")).err(), Some(AnswerError::KeyLength { found: 31 }));
         assert_eq!(protection(&gallery, response(32, "no model")).err(), Some(AnswerError::Model));
     }

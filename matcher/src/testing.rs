@@ -14,7 +14,7 @@ use volar_core::template::{
 use crate::index::IndexedPalm;
 
 /// The template model of every palm made here.
-pub const MODEL: &str = "palm-lines-2";
+pub const MODEL: &str = "palm-lines-3";
 /// Cosine of a palm and its mate, about: noise of norm 0.75 beside a unit vector.
 const MATE_NOISE: f32 = 0.75;
 /// Share of cells, in 256ths, whose orientation a second capture gets wrong: mates lie about 0.1 apart.

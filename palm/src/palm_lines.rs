@@ -19,7 +19,7 @@ use crate::template_parameters::{
 };
 use crate::turned::turned;
 
-static MODEL_FILE: &[u8] = include_bytes!("../models/palm-lines-2.onnx");
+static MODEL_FILE: &[u8] = include_bytes!("../models/palm-lines-3.onnx");
 /// Side of the palm square that is looked at.
 const SIDE: usize = 96;
 /// Pixels around it, mirrored.
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn palms_have_the_embeddings_that_training_gave_them() {
-        let kept: Kept = serde_json::from_str(include_str!("../models/palm-lines-2.json")).expect("kept by export.py");
+        let kept: Kept = serde_json::from_str(include_str!("../models/palm-lines-3.json")).expect("kept by export.py");
         assert!(!kept.embeddings.is_empty());
         let embedder = PalmLines::new();
         for (name, expected) in &kept.embeddings {

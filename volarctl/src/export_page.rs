@@ -172,7 +172,7 @@ mod tests {
             memberships: vec![ExportedMembership {
                 gallery: "members".to_owned(),
                 generation: 1,
-                model: "palm-lines-2".to_owned(),
+                model: "palm-lines-3".to_owned(),
                 palms: vec![ExportedPalm {
                     position: PalmPosition::Left.into(),
                     qualities: vec![80],

@@ -158,7 +158,7 @@ key_table = \"keys/subjects.table\"
 ";
 
 fn tenant(galleries: &[String]) -> String {
-    let gallery = |id: &String| format!("{{ id = {id}, model = \"palm-lines-2\" }}");
+    let gallery = |id: &String| format!("{{ id = {id}, model = \"palm-lines-3\" }}");
     let galleries: Vec<String> = galleries.iter().map(gallery).collect();
     format!("[[tenants]]\nid = \"{TENANT}\"\ngalleries = [{}]\n", galleries.join(", "))
 }

@@ -17,7 +17,7 @@ const NUMBER_MAX: f64 = 1e6;
 const REFERENCES_MIN: usize = 1_000;
 
 /// The score models that come with this version, one for each template model.
-const SHIPPED: [(&str, &str); 1] = [("palm-lines-2", include_str!("palm-lines-2.toml"))];
+const SHIPPED: [(&str, &str); 1] = [("palm-lines-3", include_str!("palm-lines-3.toml"))];
 
 /// Why a file is not a score model that can be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

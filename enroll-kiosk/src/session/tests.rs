@@ -42,7 +42,7 @@ impl Visit {
         Self::with(Rules {
             session: SessionConfig::default(),
             capture: CaptureConfig::default(),
-            scores: ScoreModel::for_model(&"palm-lines-2".parse().expect("a slug")).expect("calibrated"),
+            scores: ScoreModel::for_model(&"palm-lines-3".parse().expect("a slug")).expect("calibrated"),
             language: Language::En,
             second_factor: false,
             payment_required: false,

@@ -17,7 +17,7 @@ use volar_proto::v1::identification_service_server::{IdentificationService, Iden
 use volar_proto::v1::protection_service_server::{ProtectionService, ProtectionServiceServer};
 use volar_service::fault::Fault;
 
-pub const MODEL: &str = "palm-lines-2";
+pub const MODEL: &str = "palm-lines-3";
 pub const ENROLLMENT: &str = "3f2b8c1e-5d0a-4f6b-9c7d-2e1f0a9b8c7d";
 pub const RECEIPT: &str = "a81bc81b-dead-4e5d-abff-90865d1e13b1";
 

@@ -21,7 +21,7 @@ fn staff() -> GalleryId {
 /// Tenant "acme" with a gallery for every site, one for its site "north" and one for its site "south".
 fn world() -> World {
     let mut world = World::new();
-    let gallery = |id, site| GalleryConfig { id: slug(id), model: slug("palm-lines-2"), sites: [slug(site)].into() };
+    let gallery = |id, site| GalleryConfig { id: slug(id), model: slug("palm-lines-3"), sites: [slug(site)].into() };
     world.settings.tenants[0].1.extend([gallery("staff", "north"), gallery("depot", "south")]);
     world
 }
@@ -29,7 +29,7 @@ fn world() -> World {
 fn join(world: &World, gallery: GalleryId) -> Join {
     let palm = |position| people::palm(&*world.randomness, position, 2, 3);
     let palms = vec![palm(Position::Left), palm(Position::Right)];
-    Join { gallery, generation: 1, model: slug("palm-lines-2"), palms }
+    Join { gallery, generation: 1, model: slug("palm-lines-3"), palms }
 }
 
 fn request(world: &World, galleries: &[GalleryId]) -> Enroll {
@@ -162,7 +162,7 @@ fn a_gallery_of_some_sites_is_for_no_other() {
 #[test]
 fn lists_of_galleries_are_checked() {
     let mut world = world();
-    let more = |id| GalleryConfig { id: slug(id), model: slug("palm-lines-2"), sites: Default::default() };
+    let more = |id| GalleryConfig { id: slug(id), model: slug("palm-lines-3"), sites: Default::default() };
     world.settings.tenants[0].1.extend([more("b"), more("c")]);
     let vault = world.open();
     let refused = |galleries: &[GalleryId]| {

@@ -16,7 +16,7 @@ pub(crate) fn enrollment(randomness: &dyn Randomness, given_at: Timestamp, refer
         memberships: vec![Join {
             gallery: "members".parse().expect("a slug"),
             generation: 1,
-            model: "palm-lines-2".parse().expect("a slug"),
+            model: "palm-lines-3".parse().expect("a slug"),
             palms: vec![palm(Position::Left), palm(Position::Right)],
         }],
         consent: Some(Consent {

@@ -49,7 +49,7 @@ fn enroll<E: Engine>(world: &WorldOver<E>, vault: &Vault, palm: &Template) -> Re
         references: vec![protection.reference(palm)],
         probe: protection.probe(palm),
     }];
-    let join = Join { gallery: members(), generation, model: slug("palm-lines-2"), palms };
+    let join = Join { gallery: members(), generation, model: slug("palm-lines-3"), palms };
     let request = Enroll { memberships: vec![join], consent: Some(world.consent()), payment_follows: false };
     vault.enroll(&kiosk(), &world.call(0), &request)
 }
@@ -149,7 +149,7 @@ fn over<E: Engine>() {
     let join = Join {
         gallery: members(),
         generation: 1,
-        model: slug("palm-lines-2"),
+        model: slug("palm-lines-3"),
         palms: vec![EnrolledPalm {
             position: palm.position,
             references: vec![old.reference(&palm)],

@@ -60,7 +60,7 @@ pub(crate) fn wire_membership(world: &World, gallery: &str) -> wire::Membership 
     wire::Membership {
         gallery: gallery.to_owned(),
         generation: 1,
-        model: "palm-lines-2".to_owned(),
+        model: "palm-lines-3".to_owned(),
         palms: vec![wire_palm(world, Position::Left), wire_palm(world, Position::Right)],
     }
 }

@@ -155,7 +155,7 @@ impl<E: Engine> WorldOver<E> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let randomness: Arc<dyn Randomness> = Arc::new(SeededRandomness::new(1));
         KeyFile::create(&folder.path().join("vault.key"), &*randomness).expect("writable");
-        let gallery = |id| GalleryConfig { id, model: slug("palm-lines-2"), sites: Default::default() };
+        let gallery = |id| GalleryConfig { id, model: slug("palm-lines-3"), sites: Default::default() };
         let settings = Settings {
             tenants: vec![
                 (slug("acme"), vec![gallery(members())]),

@@ -21,7 +21,7 @@ use volar_proto::v1::{
 };
 use volar_service::fault::Fault;
 
-pub(crate) const MODEL: &str = "palm-lines-2";
+pub(crate) const MODEL: &str = "palm-lines-3";
 /// The sealed ticket of every admission: `AQIDBA` in base64url.
 pub(crate) const TICKET: [u8; 4] = [1, 2, 3, 4];
 /// The sealed challenge of every unsure palm.

@@ -75,7 +75,7 @@ impl AdminService for Vault {
         let gallery = |name: &str| GalleryStatus {
             gallery: name.to_owned(),
             generation: 1,
-            model: "palm-lines-2".to_owned(),
+            model: "palm-lines-3".to_owned(),
             last_sequence: 12,
             followers: vec![FollowerStatus { device: "matcher-1".to_owned(), acknowledged_sequence: 10 }],
             ..GalleryStatus::default()
