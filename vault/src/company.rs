@@ -12,10 +12,12 @@ use volar_core::id::GalleryId;
 use crate::error::VaultError;
 use crate::followers::{Elsewhere, NOT_EXPECTED as NEVER};
 use crate::format::{v1, v4, v5};
+use crate::keys::RingError;
 use crate::parameters::FOLLOWER_LEASE;
 use crate::rows;
 use crate::sealing;
-use crate::store::{META_KEY_CHANGES, StoreError, Table, changes_of_keys};
+use crate::store::{META_KEY_CHANGES, StoreError, Table, Transaction, changes_of_keys};
+use crate::turns::Turns;
 use crate::vault::{Tenant, Vault};
 
 /// Rows as they were last seen, sealed, by table and key.
@@ -34,8 +36,7 @@ impl Vault {
         if sealing::is_sealed(&*self.store)? {
             return Ok(true);
         }
-        self.look_at_keys()?;
-        self.look_at_galleries()?;
+        self.take_up_changes()?;
         self.tell_of_followers()?;
         for tenant in self.tenants.values() {
             tenant.galleries.keys().try_for_each(|gallery| self.look_at_followers(tenant, gallery))?;
@@ -43,11 +44,12 @@ impl Vault {
         Ok(false)
     }
 
-    /// Learns versions of keys that another vault has made, so that what it seals opens, and takes them up once it has said
-    /// so. Until then this vault seals under the old one, and from then on until here it writes nothing.
-    pub(crate) fn look_at_keys(&self) -> Result<(), VaultError> {
+    /// Takes up what other vaults have done with keys: learns versions and protections as soon as they are made, so that
+    /// what comes to be under them opens, and seals and protects under them once their maker has said so. From then on until
+    /// here this vault writes nothing.
+    pub(crate) fn take_up_changes(&self) -> Result<(), VaultError> {
         let _alone = self.changing_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before the keys are read, which are then no older.
+        // Before what has changed is read, which is then no older.
         let changes = changes_of_keys(self.rows())?;
         drop(self.ring.hold()?);
         for tenant in self.tenants.values() {
@@ -58,23 +60,56 @@ impl Vault {
             }
             tenant.keys.forget_others(&entries);
         }
+        if changes == self.watch.changes() {
+            return self.look_at_galleries();
+        }
+        // Whoever has looked at how a gallery was protected writes before, or not at all.
+        let _nobody: Vec<_> = self.tenants.values().map(|tenant| tenant.keys.nobody_enrolling()).collect();
+        self.look_at_galleries()?;
         self.watch.keep_to(changes);
         Ok(())
     }
 
-    /// Has every vault over the store take up what is in the file of keys before it writes anything more.
-    pub(crate) fn change_keys(&self) -> Result<(), VaultError> {
+    /// Has every vault over the store take up what has changed before it writes anything more; for the transaction that
+    /// changes it. What others must learn before lies where they look already.
+    pub(crate) fn count_change(&self, transaction: &dyn Transaction) -> Result<(), VaultError> {
+        if self.is_shared() {
+            let changes = changes_of_keys(transaction)? + 1;
+            transaction.put(Table::Meta, META_KEY_CHANGES, &changes.to_be_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Makes a change that [counts](Self::count_change) and takes it up here, after those that other vaults were first with.
+    pub(crate) fn change_together<T>(&self, change: impl Fn() -> Result<T, VaultError>) -> Result<T, VaultError> {
         loop {
-            let changed = self.store.write(|transaction| {
-                let changes = changes_of_keys(transaction)? + 1;
-                Ok(transaction.put(Table::Meta, META_KEY_CHANGES, &changes.to_be_bytes())?)
-            });
-            self.look_at_keys()?;
+            let changed = change();
+            if !self.is_shared() {
+                return changed;
+            }
+            self.take_up_changes()?;
             match changed {
-                // Another vault was first.
                 Err(VaultError::Store(StoreError::Outdated)) => {}
                 changed => return changed,
             }
+        }
+    }
+
+    /// Does what one vault over the store is to do; nothing while another is at it. Should that one die, whoever comes here
+    /// next goes on.
+    pub(crate) fn in_one_vault(
+        &self,
+        what: &str,
+        work: impl FnOnce() -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        if !self.is_shared() {
+            return work();
+        }
+        let io = |error| RingError::Io { path: self.ring.path().to_owned(), error };
+        let turns = Turns::of(&self.ring.path().with_extension(what)).map_err(io)?;
+        match turns.try_take().map_err(io)? {
+            Some(_turn) => work(),
+            None => Ok(()),
         }
     }
 

@@ -223,14 +223,6 @@ pub enum VaultError {
         /// What is missing.
         kind: &'static str,
     },
-    /// Needs the vault to itself.
-    #[error(
-        "{what} needs a vault that shares its store with no other: stop the others, start one with [store.postgres] shared = false, and ask it again"
-    )]
-    Shared {
-        /// What was asked.
-        what: &'static str,
-    },
     /// Several vaults, of which some write backups and some do not.
     #[error(
         "this vault has {} [backup] in its configuration and those that it shares its store with have {}; give all of them the same, or what one erases stays in the others' copy of the keys", if *here { "a" } else { "no" }, if *here { "none" } else { "one" }

@@ -8,6 +8,9 @@
 //! 3. Whoever was enrolled meanwhile is put under the new generation too, until a pass finds nothing, and the old key goes.
 //!    Probes and references of the old generation are noise from then on.
 //!
+//! Where vaults share the store, one does all of this. Each change is [counted](Vault::count_change), so that nobody writes
+//! who has not taken it up.
+//!
 //! Nothing needs to be remembered for going on after a crash: a sealed palm opens as its gallery's, of its generation, and
 //! as no other; a gallery with two generations has one to take up or to leave.
 
@@ -25,7 +28,7 @@ use crate::error::VaultError;
 use crate::format::v1::{self, SecretBytes, State};
 use crate::format::{v2, v4};
 use crate::keys::Slot;
-use crate::parameters::{REPROTECTION_BATCH, REPROTECTION_REST};
+use crate::parameters::{KEYS_LEARNT_WITHIN, REPROTECTION_BATCH, REPROTECTION_REST};
 use crate::rows;
 use crate::store::{Row, Table};
 use crate::vault::{Gallery, SubjectKey, Tenant, Vault, probes_name};
@@ -56,7 +59,6 @@ impl Vault {
         if of.standing().other_generation().is_none() {
             return Ok(());
         }
-        self.check_unshared("finishing to protect a gallery anew")?;
         of.renewal.forget_stop();
         let (vault, tenant, gallery) = (self.clone(), tenant.clone(), gallery.clone());
         let work = move || {
@@ -71,7 +73,6 @@ impl Vault {
 
     /// Makes the next generation's key. Nothing happens if `from` is no longer the current generation, or is being left.
     pub fn begin_reprotection(&self, peer: &Peer, gallery: &GalleryId, from: u32) -> Result<(), VaultError> {
-        self.check_unshared("protecting a gallery anew")?;
         let tenant = self.tenant(&peer.tenant)?;
         let gallery = tenant.gallery(gallery)?;
         self.change(tenant, gallery, |stored| {
@@ -92,31 +93,36 @@ impl Vault {
     pub fn finish_reprotection(&self, tenant: &TenantId, gallery: &GalleryId) -> Result<(), VaultError> {
         let tenant = self.tenant(tenant)?;
         let gallery = tenant.gallery(gallery)?;
-        gallery.renewal.work(|| {
-            loop {
-                let standing = gallery.standing();
-                match standing.other_generation() {
-                    None => return Ok(()),
-                    Some(next) if next > standing.generation => {
-                        // Whoever enrols meanwhile is not waited for.
-                        self.put_under(tenant, gallery, next, REPROTECTION_REST)?;
-                        self.change_places(tenant, gallery)?;
+        self.in_one_vault("renewal", || gallery.renewal.work(|| self.take_up_and_leave(tenant, gallery)))
+    }
+
+    fn take_up_and_leave(&self, tenant: &Tenant, gallery: &Gallery) -> Result<(), VaultError> {
+        loop {
+            let standing = gallery.standing();
+            match standing.other_generation() {
+                None => return Ok(()),
+                Some(next) if next > standing.generation => {
+                    if self.is_shared() {
+                        // Others must know what they come to read.
+                        std::thread::sleep(KEYS_LEARNT_WITHIN);
                     }
-                    Some(_) => {
-                        // Whoever looked at the old generation has written, and what the store was too busy to answer for
-                        // is committed before this empty transaction.
-                        drop(tenant.keys.nobody_enrolling());
-                        self.store.write(|_| Ok(()))?;
-                        self.put_under(tenant, gallery, standing.generation, 0)?;
-                        self.forget_other(tenant, gallery)?;
-                    }
+                    // Whoever enrols meanwhile is not waited for.
+                    self.put_under(tenant, gallery, next, REPROTECTION_REST)?;
+                    self.change_places(tenant, gallery)?;
+                }
+                Some(_) => {
+                    // Whoever looked at the old generation has written, and what the store was too busy to answer for
+                    // is committed before this empty transaction.
+                    drop(tenant.keys.nobody_enrolling());
+                    self.change_together(|| self.store.write(|_| Ok(())))?;
+                    self.put_under(tenant, gallery, standing.generation, 0)?;
+                    self.forget_other(tenant, gallery)?;
                 }
             }
-        })
+        }
     }
 
     fn change_places(&self, tenant: &Tenant, gallery: &Gallery) -> Result<(), VaultError> {
-        let _nobody = tenant.keys.nobody_enrolling();
         self.change(tenant, gallery, |stored| {
             let Some(next) = stored.other.take() else { return Ok(None) };
             let (generation, key) = (stored.generation, stored.key.clone());
@@ -143,27 +149,31 @@ impl Vault {
         Ok(())
     }
 
-    /// Changes what is stored of a gallery, with the leaf that `how` words, and then what is known of it; nothing if `how`
-    /// words none.
+    /// Changes what is stored of a gallery, with the leaf that `how` words, and then what is known of it, here and in vaults
+    /// that share the store; nothing if `how` words none.
     fn change(
         &self,
         tenant: &Tenant,
         gallery: &Gallery,
         how: impl Fn(&mut v4::Gallery) -> Result<Option<(Actor, String)>, VaultError>,
     ) -> Result<(), VaultError> {
-        let _alone = self.changing_gallery.lock().unwrap_or_else(PoisonError::into_inner);
         let row = rows::gallery(&tenant.id, &gallery.id);
-        let stored = self.store.write(|transaction| {
-            let stored = tenant.record::<v4::Gallery>(transaction, Table::Galleries, &row)?;
-            let mut stored = stored.ok_or(VaultError::RecordMissing { kind: "gallery" })?;
-            if let Some((actor, what)) = how(&mut stored)? {
-                self.put(tenant, transaction, Table::Galleries, &row, &stored)?;
-                self.note(tenant, transaction, &actor, Action::Key, About::Nobody, &what)?;
-            }
-            Ok(stored)
-        })?;
-        gallery.stand(&stored);
-        Ok(())
+        self.change_together(|| {
+            let _nobody = tenant.keys.nobody_enrolling();
+            let _alone = self.changing_gallery.lock().unwrap_or_else(PoisonError::into_inner);
+            let stored = self.store.write(|transaction| {
+                let stored = tenant.record::<v4::Gallery>(transaction, Table::Galleries, &row)?;
+                let mut stored = stored.ok_or(VaultError::RecordMissing { kind: "gallery" })?;
+                if let Some((actor, what)) = how(&mut stored)? {
+                    self.put(tenant, transaction, Table::Galleries, &row, &stored)?;
+                    self.note(tenant, transaction, &actor, Action::Key, About::Nobody, &what)?;
+                    self.count_change(transaction)?;
+                }
+                Ok(stored)
+            })?;
+            gallery.stand(&stored);
+            Ok(())
+        })
     }
 
     /// Puts every palm, and every probe that waits for verdicts, under generation `target`, until no more than `rest` are

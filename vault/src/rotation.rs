@@ -6,7 +6,7 @@
 //! 3. The old version is destroyed: in the holder, where that keeps a key for each, and in the file of tenant keys.
 //!
 //! Where vaults share the store, one rotates. The others first learn the new version, then all take it up: a count in the
-//! store ([`Vault::change_keys`]) keeps everybody from writing who has not, so that nothing comes to lie under the old one.
+//! store ([`Vault::count_change`]) keeps everybody from writing who has not, so that nothing comes to lie under the old one.
 //!
 //! Nothing needs to be remembered for going on after a crash: what is under an old version says so itself, and a tenant
 //! with two versions has one to leave. A subject's own key stays the same, so its palms, payment and consent are not
@@ -22,12 +22,11 @@ use volar_service::identity::Peer;
 use crate::audit::{About, Actor};
 use crate::error::VaultError;
 use crate::format::{self, FormatError, Kind, v2};
-use crate::keys::{KeyName, RingError, Slot};
+use crate::keys::{KeyName, Slot};
 use crate::parameters::{KEYS_LEARNT_WITHIN, ROTATION_BATCH};
 use crate::progress::ProgressStatus;
 use crate::rows;
 use crate::store::{Row, Table};
-use crate::turns::Turns;
 use crate::vault::{SubjectKey, Tenant, Vault};
 
 /// A tenant's keys as an operator sees them.
@@ -189,23 +188,14 @@ impl Vault {
     /// Steps 2 and 3; returns at once where nothing is to be left.
     pub fn finish_rotation(&self, tenant: &TenantId) -> Result<(), VaultError> {
         let tenant = self.tenant(tenant)?;
-        // Of vaults that share the keys one leaves old versions; should it die, another goes on.
-        let turns = self.is_shared().then(|| Turns::of(&self.ring.path().with_extension("rotation"))).transpose();
-        let io = |error| RingError::Io { path: self.ring.path().to_owned(), error };
-        let turns = turns.map_err(io)?;
-        let turn = match &turns {
-            None => None,
-            Some(turns) => match turns.try_take().map_err(io)? {
-                None => return Ok(()),
-                turn => turn,
-            },
-        };
-        tenant.rotation.work(|| {
-            if turn.is_some() {
-                // Whoever began it may not have come to that.
-                self.change_keys()?;
-            }
-            self.leave_old_versions(tenant)
+        self.in_one_vault("rotation", || {
+            tenant.rotation.work(|| {
+                if self.is_shared() && tenant.keys.all().len() > 1 {
+                    // Whoever began it may not have come to that.
+                    self.change_keys()?;
+                }
+                self.leave_old_versions(tenant)
+            })
         })
     }
 
@@ -306,9 +296,7 @@ impl Vault {
         self.holder.destroy(name)?;
         self.ring.destroy(name)?;
         tenant.keys.forget(version);
-        if self.is_shared() {
-            self.change_keys()?;
-        }
+        self.change_keys()?;
         self.note_key(tenant, &Actor::vault(), &format!("version {version} destroyed"))?;
         tracing::info!(tenant = %tenant.id, version, "nothing is left under a version of the tenant's keys; it is destroyed");
         Ok(())
@@ -316,6 +304,11 @@ impl Vault {
 }
 
 impl Vault {
+    /// Has vaults that share the keys take up the newest versions.
+    fn change_keys(&self) -> Result<(), VaultError> {
+        self.change_together(|| self.store.write(|transaction| self.count_change(transaction)))
+    }
+
     fn note_key(&self, tenant: &Tenant, actor: &Actor, detail: &str) -> Result<(), VaultError> {
         self.store.write(|transaction| {
             self.note(tenant, transaction, actor, Action::Key, About::Nobody, detail)?;

@@ -194,11 +194,6 @@ impl Vault {
         self.company != Company::None
     }
 
-    /// Refuses `what` where other vaults may be at work: it changes what they know by heart.
-    pub(crate) fn check_unshared(&self, what: &'static str) -> Result<(), VaultError> {
-        if self.is_shared() { Err(VaultError::Shared { what }) } else { Ok(()) }
-    }
-
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }

@@ -273,11 +273,11 @@ async fn sweep(vault: Arc<Vault>, closing: CancellationToken) {
     let mut tick = tokio::time::interval(SWEEP_INTERVAL);
     let mut retained_on = None;
     while closing.run_until_cancelled(tick.tick()).await.is_some() {
-        // One that another vault began, should it have died.
+        // What another vault began, should it have died.
         if vault.is_shared()
-            && let Err(error) = vault.resume_rotations()
+            && let Err(error) = vault.resume_rotations().and_then(|()| vault.resume_reprotections())
         {
-            tracing::error!(%error, "a rotation of keys cannot go on now");
+            tracing::error!(%error, "a change of keys cannot go on now");
         }
         if let Err(error) = blocking(&vault, Vault::measure).await {
             tracing::error!(%error, "gauges cannot be read now");

@@ -53,7 +53,6 @@ pub fn fault(error: VaultError) -> Fault {
         E::EnrollmentNotActive => (Code::FailedPrecondition, "ENROLLMENT_NOT_ACTIVE"),
         E::SealedByOperator => (Code::Unavailable, "SEALED"),
         E::NowhereToMove(_) => (Code::FailedPrecondition, "NOWHERE_TO_MOVE"),
-        E::Shared { .. } => (Code::FailedPrecondition, "STORE_SHARED"),
         E::Closing => (Code::Unavailable, "CLOSING"),
         E::StillBusy => (Code::Unavailable, "STILL_BUSY"),
         E::Secret(_) => (Code::FailedPrecondition, "SECRET_UNUSABLE"),

@@ -18,9 +18,10 @@ use volar_vault::erasure::Erase;
 use volar_vault::error::VaultError;
 use volar_vault::feed::{FeedItem, News};
 use volar_vault::format::v1;
+use volar_vault::store::StoreError;
 use volar_vault::vault::Vault;
 
-use crate::world::{Engine, Postgres, Sled, World, WorldOver, kiosk, matcher, members, operator, slug};
+use crate::world::{Engine, Postgres, SharedPostgres, Sled, World, WorldOver, kiosk, matcher, members, operator, slug};
 
 /// Somebody's left palm, plain.
 fn template<E>(world: &WorldOver<E>) -> Template {
@@ -298,6 +299,107 @@ fn people_come_and_go_meanwhile() {
         let own = told.values().find(|(reference, _)| is_of(reference, &probe)).expect("known under the newest key");
         assert!(own.1.as_ref().is_some_and(|probe| is_of(&now.reference(palm), probe)), "and their probe is theirs");
     }
+}
+
+/// People come at three vaults, one of which protects the gallery anew, and then another.
+#[test]
+fn one_of_several_vaults_does_it_and_all_take_it_up() {
+    let world = WorldOver::<SharedPostgres>::new();
+    let vaults: Vec<Arc<Vault>> = (0..3).map(|_| world.open()).collect();
+    let ended = AtomicBool::new(false);
+    let came: Vec<Template> = std::thread::scope(|scope| {
+        let mut writers = Vec::new();
+        for vault in &vaults {
+            let (world, ended) = (&world, &ended);
+            scope.spawn(move || {
+                while !ended.load(Ordering::SeqCst) {
+                    assert!(!vault.look_around().expect("readable"));
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            writers.push(scope.spawn(move || {
+                let mut came = Vec::new();
+                while !ended.load(Ordering::SeqCst) {
+                    let palm = template(world);
+                    match enroll(world, vault, &palm) {
+                        Ok(_) => came.push(palm),
+                        // A kiosk fetches the new key, or asks again.
+                        Err(VaultError::GenerationMismatch { .. } | VaultError::Store(StoreError::Outdated)) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                came
+            }));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        for (vault, from) in vaults.iter().zip(1..=2) {
+            renewed(vault, from);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        ended.store(true, Ordering::SeqCst);
+        writers.into_iter().flat_map(|writer| writer.join().expect("no panic")).collect()
+    });
+    assert!(came.len() > 20, "{} came", came.len());
+    for vault in &vaults {
+        vault.look_around().expect("readable");
+        let (now, generation) = protection(vault, &members());
+        assert_eq!(generation, 3);
+        assert_eq!(vault.status(&operator()).expect("readable")[0].renewal, None);
+        let told = told(vault);
+        assert_eq!(told.len(), came.len());
+        for palm in &came {
+            let probe = now.probe(palm);
+            let own =
+                told.values().find(|(reference, _)| is_of(reference, &probe)).expect("known under the newest key");
+            assert!(
+                own.1.as_ref().is_some_and(|probe| is_of(&now.reference(palm), probe)),
+                "and their probe is theirs"
+            );
+        }
+    }
+    assert!(follow(&vaults[0]) == follow(&vaults[1]) && follow(&vaults[1]) == follow(&vaults[2]));
+}
+
+/// It has the old key still, and nothing that it is given under it is kept.
+#[test]
+fn a_vault_that_has_not_heard_of_the_new_key_enrols_nobody() {
+    let world = WorldOver::<SharedPostgres>::new();
+    let (one, deaf) = (world.open(), world.open());
+    let palms: Vec<Template> = (0..3).map(|_| template(&world)).collect();
+    enroll(&world, &deaf, &palms[0]).expect("enrolled");
+    one.begin_reprotection(&operator(), &members(), 1).expect("begun");
+    assert!(matches!(enroll(&world, &deaf, &palms[1]), Err(VaultError::Store(StoreError::Outdated))));
+    one.finish_reprotection(&slug("acme"), &members()).expect("finished");
+    assert_eq!(protection(&deaf, &members()).1, 1);
+    assert!(matches!(enroll(&world, &deaf, &palms[1]), Err(VaultError::Store(StoreError::Outdated))));
+    deaf.look_around().expect("readable");
+    enroll(&world, &deaf, &palms[2]).expect("enrolled under the new key");
+    let (now, generation) = protection(&one, &members());
+    assert_eq!((generation, told(&one).len()), (2, 2));
+    for palm in [&palms[0], &palms[2]] {
+        assert!(told(&one).values().any(|(reference, _)| is_of(reference, &now.probe(palm))));
+    }
+}
+
+/// One that began it dies; another goes on.
+#[test]
+fn a_renewal_that_a_dead_vault_began_another_finishes() {
+    let world = WorldOver::<SharedPostgres>::new();
+    let (dies, lives) = (world.open(), world.open());
+    let palm = template(&world);
+    enroll(&world, &dies, &palm).expect("enrolled");
+    dies.begin_reprotection(&operator(), &members(), 1).expect("begun");
+    drop(dies);
+    lives.look_around().expect("readable");
+    lives.resume_reprotections().expect("resumed");
+    let begun = std::time::Instant::now();
+    while lives.status(&operator()).expect("readable")[0].renewal.is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "never finished");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (now, generation) = protection(&lives, &members());
+    assert_eq!(generation, 2);
+    assert!(told(&lives).values().all(|(reference, _)| is_of(reference, &now.probe(&palm))));
 }
 
 #[test]

@@ -11,12 +11,9 @@ use volar_vault::erasure::Erase;
 use volar_vault::error::VaultError;
 use volar_vault::feed::{News, Wanted};
 use volar_vault::format::v1::State;
-use volar_vault::store::PostgresConfig;
 use volar_vault::vault::Vault;
 
-use crate::world::{
-    Postgres, SharedPostgres, WorldOver, checkout, kiosk, matcher, members, operator, payment, peer, slug,
-};
+use crate::world::{SharedPostgres, WorldOver, checkout, kiosk, matcher, members, operator, payment, peer, slug};
 
 type World = WorldOver<SharedPostgres>;
 
@@ -174,24 +171,6 @@ async fn news_of_one_vault_wakes_who_waits_at_another() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(waiting.await.expect("no panic").expect("readable").state, Some(State::Active));
-}
-
-/// What changes keys that every vault knows by heart is done by one alone.
-#[test]
-fn what_needs_the_vault_to_itself_is_refused() {
-    let world = World::new();
-    let vaults = vaults(&world);
-    let refused = |ended: Result<(), VaultError>| {
-        let error = ended.expect_err("must be refused");
-        assert!(matches!(&error, VaultError::Shared { .. }), "{error}");
-        assert!(error.to_string().contains("shared = false"), "{error}");
-    };
-    refused(vaults[1].reprotect_gallery(&operator(), &members(), 1).map(drop));
-    drop(vaults);
-    // One that is alone may.
-    let engine = Postgres(PostgresConfig { shared: false, ..world.engine().0.clone() });
-    let alone = world.with(engine);
-    alone.open().reprotect_gallery(&operator(), &members(), 1).expect("begun");
 }
 
 /// A configuration with a new tenant, brought to one vault after the other while the rest serve.
