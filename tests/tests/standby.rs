@@ -144,6 +144,14 @@ async fn two_vaults_serve_at_once_and_one_may_die() {
     let receipt = receipt.expect("a receipt");
     assert_eq!((receipt.matchers_confirmed, receipt.matchers_pending), (vec!["matcher-1".to_owned()], vec![]));
 
+    // Keys are changed at the first, and the second goes on with the new ones.
+    for words in [["keys", "rotate"].as_slice(), &["gallery", "re-protect", "members"]] {
+        tokio::task::block_in_place(|| system.deployment.operator().run(words)).expect("it ends well");
+    }
+    let palms = second.palms().await;
+    assert_eq!(palms.generation, 2);
+    second.admit(&palms, &ben).await;
+
     // The first dies: the second goes on at once, and the matcher when its vault is back.
     tokio::task::block_in_place(|| system.deployment.vault_process().expect("it runs").kill());
     let waiting = second.enrollment().enroll(enroll(&palms, &cara, false)).await.expect("it goes on").into_inner();
