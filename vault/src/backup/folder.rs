@@ -4,6 +4,7 @@
 //! pieces/ab/abcd…        rows in order, or one blob: nonce 12 | AES-256-GCM, authenticated with its name, an HMAC of it
 //! backups/000007-….volar which pieces make up the store at one moment; written last, so that it is whole or not there
 //! erasures               who was erased, so that nobody comes back by an older copy of the keys
+//! *.turn                 empty: who holds its lock works on what it is named after
 //! ```
 //!
 //! A piece that a backup before this one has too is there already, and only named again.

@@ -21,7 +21,10 @@ use volar_vault::format::v1;
 use volar_vault::store::StoreError;
 use volar_vault::vault::Vault;
 
-use crate::world::{Engine, Postgres, SharedPostgres, Sled, World, WorldOver, kiosk, matcher, members, operator, slug};
+use crate::world::{
+    Engine, Postgres, SharedPostgres, Sled, World, WorldOver, kiosk, look_around_until, matcher, members, operator,
+    slug,
+};
 
 /// Somebody's left palm, plain.
 fn template<E>(world: &WorldOver<E>) -> Template {
@@ -311,12 +314,7 @@ fn one_of_several_vaults_does_it_and_all_take_it_up() {
         let mut writers = Vec::new();
         for vault in &vaults {
             let (world, ended) = (&world, &ended);
-            scope.spawn(move || {
-                while !ended.load(Ordering::SeqCst) {
-                    assert!(!vault.look_around().expect("readable"));
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-            });
+            scope.spawn(move || look_around_until(vault, ended));
             writers.push(scope.spawn(move || {
                 let mut came = Vec::new();
                 while !ended.load(Ordering::SeqCst) {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use volar_core::clock::{Clock, ManualClock, Timestamp};
@@ -131,6 +132,14 @@ pub(crate) fn payment() -> Payment {
         customer: "cus_secret_anna_77".to_owned(),
         payment_method: "pm_secret_anna_88".to_owned(),
         label: "Test account anna".to_owned(),
+    }
+}
+
+/// What a vault's server does beside serving, where others share its store.
+pub(crate) fn look_around_until(vault: &Vault, ended: &AtomicBool) {
+    while !ended.load(Ordering::SeqCst) {
+        assert!(!vault.look_around().expect("readable"), "nobody has sealed it");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

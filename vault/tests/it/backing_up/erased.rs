@@ -11,15 +11,9 @@ use volar_vault::error::VaultError;
 use volar_vault::feed::News;
 use volar_vault::vault::Vault;
 
-use super::{With, config, lose, open, restore_newest, restore_with};
+use super::{With, config, lose, open, restore_newest, restore_with, wrapped_key};
 use crate::scan::search;
 use crate::world::{World, checkout, operator};
-
-fn wrapped_key(world: &World, subject: SubjectId) -> Vec<u8> {
-    let table = std::fs::read(world.path("keys")).expect("readable");
-    let slot = table[4096..].chunks(128).find(|slot| slot[4..20] == *subject.as_bytes()).expect("enrolled");
-    slot[20..80].to_vec()
-}
 
 fn is_gone(world: &World, vault: &Vault, subject: SubjectId) {
     // Tickets of around a restore are refused for that.

@@ -10,6 +10,7 @@ mod together;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use volar_core::id::SubjectId;
 use volar_vault::backup::BackupConfig;
 use volar_vault::backup::restore::{Restore, RestoreError, Restored, restore};
 use volar_vault::keys::KeyFile;
@@ -25,6 +26,13 @@ pub(super) fn config<E: Engine>(world: &WorldOver<E>) -> BackupConfig {
 /// The world's vault, with backups.
 pub(super) fn open<E: Engine>(world: &WorldOver<E>) -> Arc<Vault> {
     world.open_with(Some(config(world)))
+}
+
+/// A subject's key as the key table has it.
+pub(super) fn wrapped_key<E: Engine>(world: &WorldOver<E>, subject: SubjectId) -> Vec<u8> {
+    let table = std::fs::read(world.path("keys")).expect("readable");
+    let slot = table[4096..].chunks(128).find(|slot| slot[4..20] == *subject.as_bytes()).expect("enrolled");
+    slot[20..80].to_vec()
 }
 
 /// The machine with store and key table is gone.

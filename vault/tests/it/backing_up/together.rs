@@ -12,7 +12,7 @@ use volar_vault::format::v1::State;
 use volar_vault::keys::KeyTableError;
 use volar_vault::vault::Vault;
 
-use super::{config, lose, restore_newest};
+use super::{config, lose, restore_newest, wrapped_key};
 use crate::scan::search;
 use crate::world::{SharedPostgres, Sled, WorldOver, kiosk, operator};
 
@@ -22,12 +22,6 @@ const VAULTS: usize = 3;
 
 fn vaults(world: &World) -> Vec<Arc<Vault>> {
     (0..VAULTS).map(|_| super::open(world)).collect()
-}
-
-fn wrapped_key(world: &World, subject: SubjectId) -> Vec<u8> {
-    let table = std::fs::read(world.path("keys")).expect("readable");
-    let slot = table[4096..].chunks(128).find(|slot| slot[4..20] == *subject.as_bytes()).expect("enrolled");
-    slot[20..80].to_vec()
 }
 
 fn copied(world: &World) {
@@ -148,6 +142,32 @@ fn all_of_them_copy_keys_to_one_file_or_none_does() {
     assert!(
         std::fs::read(world.path("keys")).expect("there") == std::fs::read(world.path("elsewhere")).expect("there")
     );
+}
+
+/// A vault that is to be refused finishes no erasure on its way: it would do so in the table alone.
+#[tokio::test]
+async fn one_that_is_refused_erases_nobody_from_the_table_alone() {
+    let world = World::new();
+    let vault = super::open(&world);
+    let anna = world.member(&vault);
+    let needle = [("wrapped key", wrapped_key(&world, anna))];
+    {
+        // Never asked again it gets no further than the mark.
+        let peer = operator();
+        let mut erasing = Box::pin(vault.erase(&peer, world.call(0), Erase::Subject(anna)));
+        assert!(futures::poll!(&mut erasing).is_pending());
+        let begun = std::time::Instant::now();
+        while !world.feed(&vault).iter().any(|item| matches!(item.news, News::Erased)) {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(20), "never marked");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+    let refused = world.try_open().map(drop);
+    assert!(matches!(refused, Err(VaultError::BackupsDiffer { here: false })), "{refused:?}");
+    copied(&world);
+    vault.sweep().expect("swept");
+    copied(&world);
+    search(world.folder.path(), &needle);
 }
 
 /// One is killed between writing the key table and its copy; the next to join makes them equal, and what goes on is right.

@@ -1,12 +1,14 @@
 use volar_core::randomness::SeededRandomness;
-use volar_vault::store::{PostgresConfig, PostgresStore, StoreError, conformance};
+use volar_vault::store::{PostgresConfig, PostgresStore, Store, StoreError, conformance};
 
 use super::server;
 
 #[test]
 fn postgres_is_a_store() {
     let config = PostgresConfig::at(server::shared().database());
-    conformance::check(|| PostgresStore::open(&config, &SeededRandomness::new(1)).expect("opens"));
+    let open = || PostgresStore::open(&config, &SeededRandomness::new(1)).expect("opens");
+    conformance::check(open);
+    assert!(open().moment().expect("readable").is_some(), "a backup reads one");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use volar_vault::rotation::KeysStatus;
 use volar_vault::store::{PostgresConfig, StoreError};
 use volar_vault::vault::Vault;
 
-use crate::world::{Postgres, SharedPostgres, WorldOver, kiosk, operator, slug};
+use crate::world::{Postgres, SharedPostgres, WorldOver, kiosk, look_around_until, operator, slug};
 
 type World = WorldOver<SharedPostgres>;
 
@@ -64,12 +64,7 @@ fn one_rotates_while_all_serve() {
     let enrolled: Vec<EnrollmentId> = std::thread::scope(|scope| {
         for vault in &vaults {
             let ended = &ended;
-            scope.spawn(move || {
-                while !ended.load(Ordering::SeqCst) {
-                    assert!(!vault.look_around().expect("readable"));
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-            });
+            scope.spawn(move || look_around_until(vault, ended));
         }
         let writers: Vec<_> = vaults.iter().map(|vault| scope.spawn(|| enrol(&world, vault, &ended))).collect();
         std::thread::sleep(Duration::from_millis(200));
