@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use volar_core::clock::Timestamp;
-use volar_core::id::GalleryId;
+use volar_core::id::{DeviceId, GalleryId};
 
 use crate::error::VaultError;
 use crate::followers::{Elsewhere, NOT_EXPECTED as NEVER};
@@ -159,8 +159,10 @@ impl Vault {
                     continue;
                 }
                 let seen_at = if said.until == NEVER { known.map_or(now, |known| known.seen_at) } else { now };
-                let told =
-                    v5::Follower { seen_at, acknowledged: said.acknowledged, vault: self.id, here_until: said.until };
+                // It may have said more to another vault, which wrote that here.
+                let heard = known.filter(|known| known.vault == self.id).map_or(0, |known| known.acknowledged);
+                let acknowledged = said.acknowledged.max(heard);
+                let told = v5::Follower { seen_at, acknowledged, vault: self.id, here_until: said.until };
                 self.put(tenant, transaction, Table::Followers, &row, &told)?;
             }
             Ok(())
@@ -169,16 +171,44 @@ impl Vault {
         Ok(())
     }
 
-    /// Hears what other vaults say of a gallery's followers.
+    /// Passes on to the vault that a follower follows, if it is another, what it acknowledges to this one. Returns whether
+    /// that has been done.
+    pub(crate) fn pass_on(
+        &self,
+        tenant: &Tenant,
+        gallery: &GalleryId,
+        device: &DeviceId,
+        acknowledged: u64,
+    ) -> Result<bool, VaultError> {
+        let place = (tenant.id.clone(), gallery.clone(), device.clone());
+        if !self.is_shared() || self.followers.follows_here(&place) {
+            return Ok(false);
+        }
+        let seen_at = self.clock.now();
+        let row = rows::follower(&tenant.id, gallery, device);
+        self.store.write(|transaction| {
+            let known = tenant.record::<v5::Follower>(transaction, Table::Followers, &row)?;
+            let Some(known) = known.filter(|known| known.vault != self.id) else { return Ok(false) };
+            if known.acknowledged < acknowledged {
+                let follower = v5::Follower { seen_at, acknowledged, ..known };
+                self.put(tenant, transaction, Table::Followers, &row, &follower)?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// Hears what other vaults say of a gallery's followers, and what this one's have acknowledged to them.
     pub(crate) fn look_at_followers(&self, tenant: &Tenant, gallery: &GalleryId) -> Result<(), VaultError> {
         if !self.is_shared() {
             return Ok(());
         }
         self.each_follower(tenant, gallery, |device, row| {
-            if row.vault != self.id {
-                let said = Elsewhere { acknowledged: row.acknowledged, until: row.here_until };
-                self.followers.hear(&tenant.id, gallery, device, row.seen_at, said);
+            if row.vault == self.id {
+                self.followers.catch_up(&(tenant.id.clone(), gallery.clone(), device), row.acknowledged);
+                return;
             }
+            let said = Elsewhere { acknowledged: row.acknowledged, until: row.here_until };
+            self.followers.hear(&tenant.id, gallery, device, row.seen_at, said);
         })
     }
 }

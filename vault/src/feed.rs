@@ -278,6 +278,9 @@ impl Vault {
         if sequence > last {
             return Err(VaultError::SequenceAhead { sequence, last });
         }
+        if self.pass_on(tenant, &gallery.id, &peer.device, sequence)? {
+            return Ok(());
+        }
         self.followers.acknowledge(&tenant.id, &gallery.id, &peer.device, sequence, self.clock.now());
         Ok(())
     }

@@ -168,6 +168,22 @@ impl Followers {
         }
     }
 
+    /// Whether it follows through this vault.
+    pub(crate) fn follows_here(&self, place: &Place) -> bool {
+        self.lock().get(place).is_some_and(|follower| follower.connection.is_some())
+    }
+
+    /// Takes over what a follower of this vault has acknowledged to another.
+    pub(crate) fn catch_up(&self, place: &Place, acknowledged: u64) {
+        let mut followers = self.lock();
+        let follower = followers.get_mut(place).filter(|follower| follower.connection.is_some());
+        if let Some(follower) = follower.filter(|follower| follower.acknowledged < acknowledged) {
+            follower.acknowledged = acknowledged;
+            drop(followers);
+            self.changed();
+        }
+    }
+
     /// What other vaults are to be told now, by gallery and device.
     pub(crate) fn news(&self, now: Timestamp) -> Vec<(Place, Elsewhere)> {
         let followers = self.lock();

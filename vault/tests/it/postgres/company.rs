@@ -138,6 +138,27 @@ async fn an_erasure_waits_for_followers_of_every_vault() {
     let receipt = erasing.await.expect("no panic").expect("erased");
     assert_eq!((receipt.confirmed, receipt.pending), (vec![slug("m-1")], vec![]));
 
+    // A balancer may bring its word to any vault: the one that it follows hears of it.
+    let carl = world.member(&vaults[2]);
+    let before = world.feed(&vaults[0]).len();
+    let (vault, call) = (vaults[1].clone(), world.call(0));
+    let erasing = tokio::spawn(async move { vault.erase(&operator(), call, Erase::Subject(carl)).await });
+    while world.feed(&vaults[0]).len() == before {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let last = before as u64 + 1;
+    vaults[2].acknowledge(&peer("matcher", "m-1"), &members(), last).expect("taken");
+    assert!(!erasing.is_finished(), "it was acknowledged elsewhere");
+    told(vaults[1].clone()).await.expect("no panic");
+    let receipt = erasing.await.expect("no panic").expect("erased");
+    assert_eq!((receipt.confirmed, receipt.pending), (vec![slug("m-1")], vec![]));
+    // What the followed vault says of it next takes nothing back.
+    for vault in [&vaults[1], &vaults[0]] {
+        told(vault.clone()).await.expect("no panic");
+    }
+    let seen = vaults[0].status(&operator()).expect("readable").remove(0).followers;
+    assert_eq!(seen.iter().map(|follower| follower.acknowledged).collect::<Vec<_>>(), [last]);
+
     // It leaves, which the others hear of; nobody waits for it any more, and the receipt names it as away.
     drop(following);
     told(vaults[1].clone()).await.expect("no panic");
