@@ -1,6 +1,9 @@
 //! `cargo xtask soak`: a test of the test command for longer.
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use anyhow::bail;
 
 use crate::packages::{self, Purpose};
 use crate::workspace::cargo_with;
@@ -16,6 +19,9 @@ pub struct Arguments {
 enum What {
     /// Kill vault or database under load, start again, and look at everything that was acknowledged.
     Kills(Kills),
+    /// Run the vault's tests in a database that Citus spreads over three servers, and kill those under load. Citus for
+    /// Debian's PostgreSQL must be installed already, from its makers' packages.
+    Citus,
 }
 
 #[derive(clap::Args)]
@@ -56,11 +62,25 @@ impl Engine {
 /// Runs it and fails as the test does.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     packages::install(Purpose::Vault)?;
-    let What::Kills(Kills { kills, engine }) = &arguments.what;
-    // The test starts an example.
-    cargo_with(&["build", "--release", "-p", "volar-vault", "--examples"], &[])?;
-    let words =
-        ["test", "--release", "-p", "volar-vault", "--test", "it", "--", "--exact", "--nocapture", engine.test()];
-    cargo_with(&words, &[("VOLAR_KILLS", &kills.to_string())])?;
+    match &arguments.what {
+        What::Kills(Kills { kills, engine }) => {
+            // The test starts an example.
+            cargo_with(&["build", "--release", "-p", "volar-vault", "--examples"], &[])?;
+            test(&["--exact", "--nocapture", engine.test()], &[("VOLAR_KILLS", &kills.to_string())])?;
+        }
+        What::Citus => {
+            let versions = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
+            if !versions.map(|version| version.path().join("lib/citus.so")).any(|library| library.exists()) {
+                bail!("Citus is not installed for the PostgreSQL in /usr/lib/postgresql; its makers say how");
+            }
+            test(&["--include-ignored", "postgres::citus::"], &[])?;
+            test(&["postgres::same::", "of_one_moment_on_postgres"], &[("VOLAR_CITUS", "1")])?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn test(words: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    let test = ["test", "--release", "-p", "volar-vault", "--test", "it", "--"];
+    cargo_with(&[&test, words].concat(), environment)
 }

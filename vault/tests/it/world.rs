@@ -64,7 +64,8 @@ pub(crate) struct Postgres(pub(crate) PostgresConfig);
 
 impl Engine for Postgres {
     fn new() -> Self {
-        Self(PostgresConfig::at(crate::postgres::server::shared().database()))
+        let spread = crate::postgres::citus::database();
+        Self(PostgresConfig::at(spread.unwrap_or_else(|| crate::postgres::server::shared().database())))
     }
 
     fn open(&self, _: &Path) -> Result<Box<dyn Store>, StoreError> {

@@ -97,11 +97,12 @@ impl From<deadpool_postgres::PoolError> for Trouble {
     }
 }
 
-/// Connections, resources, conflicts with others, operators at work, a standby that is not yet promoted: all may pass.
+/// Connections, resources, conflicts with others, operators at work, a standby that is not yet promoted, a server of a
+/// cluster that was killed (an internal error of the one that asked it): all may pass.
 fn passes(code: &SqlState) -> bool {
     const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
     CLASSES.iter().any(|class| code.code().starts_with(class))
-        || [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::LOCK_NOT_AVAILABLE].contains(code)
+        || [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::LOCK_NOT_AVAILABLE, SqlState::INTERNAL_ERROR].contains(code)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

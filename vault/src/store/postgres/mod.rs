@@ -11,6 +11,7 @@
 //! - A server that restarts or fails over is waited for, for a bounded time; a commit whose answer was lost is looked up.
 //!   Of several servers the one on the highest timeline counts ([`timeline`]): a former primary is neither written to nor
 //!   read from, should it still run.
+//! - Tables may lie on several servers, by Citus ([`spread`]): then one vault writes, and no read is of one moment.
 //!
 //! Connections live on threads of the store's own, so that any thread may call it, one that runs futures included.
 
@@ -21,6 +22,7 @@ mod reader;
 mod schema;
 mod session;
 mod settings;
+mod spread;
 mod timeline;
 mod view;
 mod writer;
@@ -338,7 +340,7 @@ impl Store for PostgresStore {
     }
 
     fn moment(&self) -> Result<Option<Box<dyn Moment + '_>>, StoreError> {
-        Ok(Some(Box::new(PostgresMoment::now(self)?)))
+        Ok(PostgresMoment::now(self)?.map(|moment| Box::new(moment) as Box<dyn Moment>))
     }
 
     fn is_shared(&self) -> bool {

@@ -14,11 +14,12 @@ pub(super) struct PostgresMoment<'a> {
 }
 
 impl<'a> PostgresMoment<'a> {
-    /// The moment that is now, of everything that this store has acknowledged.
-    pub(super) fn now(store: &'a PostgresStore) -> Result<Self, StoreError> {
+    /// The moment that is now, of everything that this store has acknowledged; `None` where several servers have the
+    /// tables, which have none in common.
+    pub(super) fn now(store: &'a PostgresStore) -> Result<Option<Self>, StoreError> {
         let committed = store.ledger.lock().committed();
-        let snapshot = Arc::new(store.ask(|reader| reader.snapshot(committed))?);
-        Ok(Self { store, snapshot })
+        let snapshot = store.ask(|reader| reader.snapshot(committed))?;
+        Ok(snapshot.map(|snapshot| Self { store, snapshot: Arc::new(snapshot) }))
     }
 }
 

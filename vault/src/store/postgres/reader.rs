@@ -21,7 +21,7 @@ use super::ledger::Value;
 use super::schema::{self, BLOBS, TABLES};
 use super::session::wait_for_the_disk;
 use super::settings::Access;
-use super::timeline;
+use super::{spread, timeline};
 use crate::store::Row;
 
 /// Keys are few and tables may be freshly made: every read is by its primary key, whatever the statistics say.
@@ -30,6 +30,10 @@ const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; S
 /// A transaction that is only ever read in, between whose reads the copy is written.
 const MOMENT: &str =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
+
+/// Bytes of every table of ours.
+const SIZE: &str = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c \
+                    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'volar' AND c.relkind = 'r'";
 
 /// Waits between tries: short at first, for a server that is only restarted.
 pub(super) fn waits(patience: Duration) -> ExponentialBuilder {
@@ -187,8 +191,9 @@ impl Reader {
         .await
     }
 
-    /// A connection of its own on which everything is as of one moment, that of batch `least` or a later one.
-    pub(super) async fn snapshot(self, least: u64) -> Result<Snapshot, Failure> {
+    /// A connection of its own on which everything is as of one moment, that of batch `least` or a later one; `None` if
+    /// no moment is every table's.
+    pub(super) async fn snapshot(self, least: u64) -> Result<Option<Snapshot>, Failure> {
         let client = self.retry(|client| async move {
             // Given up when it is dropped, and the transaction with it.
             let client = Object::take(client);
@@ -197,19 +202,18 @@ impl Reader {
             let row = client.query_one("SELECT batch FROM volar.writer WHERE id = 1", &[]).await?;
             match row.get::<_, i64>(0).unsigned_abs() {
                 batch if batch < least => Err(Trouble::Passing("the primary has changed".to_owned())),
-                _ => Ok(client),
+                _ => Ok((!spread::is_spread(&client).await?).then_some(client)),
             }
         });
         let client = client.await?;
-        Ok(Snapshot { client, patience: self.patience, statements: self.statements })
+        Ok(client.map(|client| Snapshot { client, patience: self.patience, statements: self.statements }))
     }
 
     /// Bytes that every table takes up, indices included.
     pub(super) async fn size(self) -> Result<u64, Failure> {
-        let text = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c \
-                    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'volar' AND c.relkind = 'r'";
         self.retry(|client| async move {
-            let bytes: i64 = client.query_one(text, &[]).await?.get(0);
+            let all = if spread::is_spread(&client).await? { spread::SIZE } else { SIZE };
+            let bytes: i64 = client.query_one(all, &[]).await?.get(0);
             Ok(bytes.unsigned_abs())
         })
         .await

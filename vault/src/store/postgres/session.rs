@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, Socket, Statement};
 
 use super::failure::{Failure, Trouble};
 use super::schema::{self, BLOBS};
 use super::settings::{Access, PROBE_EVERY, SILENCE_MAX};
-use super::timeline;
+use super::{spread, timeline};
 
 /// Of the advisory lock that one vault holds in a database: "volar" in ASCII.
 const LOCK: i64 = 0x0076_6f6c_6172;
@@ -107,6 +107,18 @@ impl Session {
         let patience = access.patience;
         client.batch_execute(&format!("SET lock_timeout = {}", patience.as_millis())).await?;
         bring_up_to_date(&mut client).await?;
+        if spread::is_spread(&client).await? {
+            if access.shared {
+                let reason = "its tables are spread over several servers, where one vault writes; set \
+                              store.postgres.shared to false";
+                return Err(Trouble::Lasting(reason.to_owned()).into());
+            }
+            warned.store(false, Ordering::SeqCst);
+            spread::settle(&client).await?;
+            if warned.load(Ordering::SeqCst) {
+                return Err(Trouble::Passing("a server of its cluster is away".to_owned()).into());
+            }
+        }
         let statements = Statements::prepare(&client).await?;
         Ok(Self { client, statements, patience, warned })
     }
@@ -172,7 +184,8 @@ impl Session {
     }
 
     /// Whether the server has warned since this was last asked. A commit that waits for standbys and is told to stop
-    /// waiting (`pg_cancel_backend`) is acknowledged with a warning, though no standby has it.
+    /// waiting (`pg_cancel_backend`) is acknowledged with a warning, though no standby has it; so is one that not every
+    /// server of a cluster has ended.
     pub(super) fn warned(&self) -> bool {
         self.warned.swap(false, Ordering::SeqCst)
     }
@@ -206,7 +219,7 @@ where
     // Whoever uses the connection hears of its end by every call on it.
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
-            AsyncMessage::Notice(notice) if *notice.code() == SqlState::WARNING => {
+            AsyncMessage::Notice(notice) if notice.parsed_severity() == Some(Severity::Warning) => {
                 tracing::warn!(message = notice.message(), "the database warns");
                 warned.store(true, Ordering::SeqCst);
             }

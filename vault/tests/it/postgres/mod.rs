@@ -1,5 +1,6 @@
 //! The vault over PostgreSQL, on a real server.
 
+pub(crate) mod citus;
 mod company;
 mod conformance;
 mod full;

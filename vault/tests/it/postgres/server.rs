@@ -122,6 +122,11 @@ impl Server {
         self.program("psql", &["-X", "-q", "-A", "-t", "-h", socket, "-U", USER, "-d", database, "-c", sql])
     }
 
+    /// Where its socket is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The server's data, write-ahead log included.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")
