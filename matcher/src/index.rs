@@ -72,7 +72,8 @@ pub struct Index {
     block_rows: usize,
     kernel: Kernel,
     book: Mutex<Book>,
-    /// Rows that have moved. A search during which one did may have looked for it at both places in the wrong order.
+    /// Rows that have moved, and blocks that were emptied. A search during which one did may have looked for it at both
+    /// places in the wrong order, or have another's row for it.
     moves: AtomicUsize,
     /// As the book has them, for readers that must not wait for a change.
     counts: [Counts; 2],
@@ -213,8 +214,7 @@ impl Index {
         let nearest = |(probe, (_, kept)): (&&ProtectedEmbedding, (Table, Kept))| {
             let mut near = self.near(&blocks, &kept.finish(), probe, among);
             keep_nearest(&mut near, rows_for(palms));
-            let rows = |&near: &Near| (near, read(&blocks[self.block_of(near.number)]).row(self.within(near.number)));
-            self.hits(&blocks, of_the_nearest(near.iter().map(rows).collect(), palms), among)
+            self.hits(&blocks, of_the_nearest(self.rows(&blocks, &near), palms), among)
         };
         probes.iter().zip(scans).map(nearest).collect()
     }
@@ -235,11 +235,17 @@ impl Index {
         near
     }
 
+    /// Whose these rows are. Of a block that was emptied since, nothing is left.
+    fn rows(&self, blocks: &Blocks, near: &[Near]) -> Vec<(Near, Row)> {
+        let row = |number| read(&blocks[self.block_of(number)]).row(self.within(number));
+        near.iter().filter_map(|&near| Some((near, row(near.number)?))).collect()
+    }
+
     /// The same rows with their codes. One that went since is left out.
     fn hits(&self, blocks: &Blocks, rows: Vec<(Near, Row)>, among: Standing) -> Vec<Hit> {
         let hit = |(Near { number, cosine }, row)| {
             let (block, at) = (read(&blocks[self.block_of(number)]), self.within(number));
-            let there = block.has(at, among) && block.row(at) == row;
+            let there = block.has(at, among) && block.row(at) == Some(row);
             there.then(|| Hit { row, cosine, code: Zeroizing::new(*block.code(at)) })
         };
         rows.into_iter().filter_map(hit).collect()
@@ -291,6 +297,8 @@ impl Index {
             self.change(from, Block::erase);
             book.places.insert(subject, Place { first, ..from });
         }
+        // Whoever has scored its rows begins again before it can take others' that come there for them.
+        self.moves.fetch_add(1, Ordering::SeqCst);
         write(&blocks[place]).clear();
         book.vacant.push(place);
     }
@@ -514,6 +522,24 @@ mod tests {
                 assert!(same >= 25, "{same} of 50");
             }
         }
+    }
+
+    /// A block's only person goes while a search has scored their rows and not yet asked whose they are; another takes the
+    /// block.
+    #[test]
+    fn a_block_that_is_emptied_during_a_search_answers_for_nobody_else() {
+        let (mut palms, index) = (Palms::new(11), Index::with_block_rows(16));
+        // Two palms with five references each: one person a block.
+        let mut add = |number: u32| assert!(index.add(subject(number), &person(&mut palms, 9), Standing::Active));
+        (1..=2).for_each(&mut add);
+        let (blocks, moves) = (index.blocks(), index.moves.load(Ordering::SeqCst));
+        let scored: Vec<Near> = (0..10).map(|number| Near { number, cosine: 0.9 }).collect();
+        assert!(index.rows(&blocks, &scored).iter().all(|(_, row)| row.subject == subject(1)));
+        assert!(index.remove(subject(1)));
+        assert!(index.rows(&blocks, &scored).is_empty(), "the block was emptied");
+        add(3);
+        assert!(index.rows(&blocks, &scored).iter().all(|(_, row)| row.subject == subject(3)));
+        assert!(index.moves.load(Ordering::SeqCst) > moves, "the search would not begin again");
     }
 
     #[test]

@@ -142,9 +142,9 @@ impl Block {
         self.searchable(among).get(at / GROUP_ROWS).is_some_and(|bits| bits >> (at % GROUP_ROWS) & 1 == 1)
     }
 
-    /// Whose the row at a place is.
-    pub(super) fn row(&self, at: usize) -> Row {
-        self.rows[at]
+    /// Whose the row at a place is; nobody's where the block has been cleared since it was scanned.
+    pub(super) fn row(&self, at: usize) -> Option<Row> {
+        self.rows.get(at).copied()
     }
 
     /// The code of the row at a place.
@@ -220,10 +220,10 @@ mod tests {
         assert_eq!(traces(&block), (0..20).filter(|at| ![3, 17].contains(at)).collect::<Vec<_>>());
         assert_eq!((block.len(), block.live(), block.room()), (20, 18, 12));
         assert!(!block.has(3, Standing::Waiting) && block.has(4, Standing::Active));
-        assert_eq!(block.row(3), Row::NOBODY);
+        assert_eq!(block.row(3), Some(Row::NOBODY));
         (0..20).filter(|at| ![3, 17].contains(at)).for_each(|at| block.erase(at));
         block.clear();
-        assert_eq!((block.len(), block.room()), (0, 32));
+        assert_eq!((block.len(), block.room(), block.row(3)), (0, 32, None));
     }
 
     #[test]
