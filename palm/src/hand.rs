@@ -1,7 +1,8 @@
-//! From a picture to the one hand in it: candidates, then each one's landmarks, looked at twice and once in a mirror.
+//! From a picture to the one hand in it: candidates, then each one's landmarks, from a wide look, a closer one, and one in a
+//! mirror.
 
 use crate::hand_finder::{Candidate, FINDER_SIDE, candidates};
-use crate::landmarks::{LANDMARK_SIDE, Landmarks, View, landmarks};
+use crate::landmarks::{CLOSE_REACH, Landmarks, Placer, View, WIDE_REACH};
 use crate::network::{Idle, Network};
 use crate::outline::Point;
 use crate::parameters::{ASKEW_CHANCE, FIRST_CHANCE_MIN, LOOKS_MAX, LOOKS_MIN, SECOND_CHANCE_MIN};
@@ -10,11 +11,10 @@ use crate::square::Square;
 
 pub(crate) static FINDER: &[u8] = include_bytes!("../models/hand-finder-1.onnx");
 pub(crate) static LANDMARKS: &[u8] = include_bytes!("../models/palm-landmarks-1.onnx");
+pub(crate) static CLOSE_LANDMARKS: &[u8] = include_bytes!("../models/palm-landmarks-close-1.onnx");
 
 /// One picture each.
 pub(crate) const FINDER_SHAPE: &[i32] = &[1, 1, FINDER_SIDE as i32, FINDER_SIDE as i32];
-/// See [`FINDER_SHAPE`].
-pub(crate) const LANDMARK_SHAPE: &[i32] = &[1, 1, LANDMARK_SIDE as i32, LANDMARK_SIDE as i32];
 
 /// What was found.
 pub(crate) enum Found {
@@ -26,10 +26,11 @@ pub(crate) enum Found {
     Several,
 }
 
-/// Both networks.
+/// The networks, in the order in which they are asked.
 struct Networks {
     finder: Network,
-    landmarks: Network,
+    wide: Placer,
+    close: Placer,
 }
 
 /// Finds hands.
@@ -49,8 +50,11 @@ impl HandFinder {
 
 impl Networks {
     fn new() -> Self {
-        let (finder, landmarks) = (Network::new(FINDER, FINDER_SHAPE), Network::new(LANDMARKS, LANDMARK_SHAPE));
-        Self { finder, landmarks }
+        Self {
+            finder: Network::new(FINDER, FINDER_SHAPE),
+            wide: Placer::new(LANDMARKS, WIDE_REACH),
+            close: Placer::new(CLOSE_LANDMARKS, CLOSE_REACH),
+        }
     }
 
     fn find(&mut self, picture: &Raster) -> Found {
@@ -74,17 +78,18 @@ impl Networks {
     /// The landmarks of a candidate, if it is a palm. Each look after the first is at the palm as the one before placed
     /// it, so that the same palm is seen in the same way wherever it lies in the frame. `patient` tries other directions.
     fn examine(&mut self, picture: &Raster, candidate: &Candidate, patient: bool) -> Option<Landmarks> {
-        let mut look = |square: &Square, view: View| landmarks(&mut self.landmarks, picture, square, view);
-        let mut seen = look(&candidate.square(candidate.up), View::Plain);
+        let mut look = |up: Point| self.wide.look(picture, &candidate.square(up), View::Plain);
+        let mut seen = look(candidate.up);
         if patient && seen.chance < ASKEW_CHANCE {
             // The finder places hands better than it tells where fingers point.
             let [right, down] = [candidate.up.turned(), candidate.up * -1.0];
-            let others = [right, down, right * -1.0].map(|up| look(&candidate.square(up), View::Plain));
+            let others = [right, down, right * -1.0].map(look);
             seen = others.into_iter().fold(seen, |best, other| if other.chance > best.chance { other } else { best });
         }
         if seen.chance < FIRST_CHANCE_MIN {
             return None;
         }
+        let mut look = |square: &Square, view: View| self.close.look(picture, square, view);
         for round in 1..LOOKS_MAX {
             seen = look(&Square::below(&seen), View::Plain);
             if round >= LOOKS_MIN - 1 && seen.are_certain() {

@@ -11,8 +11,12 @@ use crate::square::Square;
 
 /// Side of the picture that the network looks at.
 pub(crate) const LANDMARK_SIDE: usize = 112;
-/// How many palm squares that is across.
-const REACH: f32 = 2.2;
+/// How many palm squares that is across at the first look, which knows where the palm is from the whole frame alone.
+pub(crate) const WIDE_REACH: f32 = 2.2;
+/// The same at those that know it from a look before.
+pub(crate) const CLOSE_REACH: f32 = 1.75;
+/// One picture of it.
+pub(crate) const LANDMARK_SHAPE: &[i32] = &[1, 1, LANDMARK_SIDE as i32, LANDMARK_SIDE as i32];
 const CELLS: usize = LANDMARK_SIDE / CELL;
 const CELL: usize = 4;
 const POINTS: usize = 8;
@@ -33,6 +37,12 @@ pub(crate) struct Landmarks {
     pub(crate) error: f32,
 }
 
+/// A network that places landmarks, and how many palm squares it must be shown.
+pub(crate) struct Placer {
+    network: Network,
+    reach: f32,
+}
+
 /// How a palm is shown to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum View {
@@ -42,26 +52,33 @@ pub(crate) enum View {
     Mirrored,
 }
 
-/// Landmarks of the palm that lies about where `around` says.
-pub(crate) fn landmarks(network: &mut Network, picture: &Raster, around: &Square, view: View) -> Landmarks {
-    let (centre, side) = (around.at(0.5, 0.5), around.side());
-    let down = around.down.unit();
-    let right = down.turned() * if view == View::Plain { -1.0 } else { 1.0 };
-    let step = side * REACH / LANDMARK_SIDE as f32;
-    let middle = (LANDMARK_SIDE - 1) as f32 / 2.0;
-    let in_picture = |at: Point| centre + (right * (at.x - middle) + down * (at.y - middle)) * step;
-    let pixels = Zeroizing::new(picture.sampled(step, LANDMARK_SIDE, in_picture));
-    let outputs = network.run(&standardized(&pixels));
-    let (heats, verdict) = (&outputs[0], &outputs[1]);
-    let points: [Point; POINTS] =
-        std::array::from_fn(|i| in_picture(mean_place(&heats[i * CELLS * CELLS..(i + 1) * CELLS * CELLS])));
-    let [index_middle, middle_ring, ring_little, a, b, c, d, palm] = points;
-    Landmarks {
-        valleys: [index_middle, middle_ring, ring_little],
-        corners: [a, b, c, d],
-        centre: palm,
-        chance: 1.0 / (1.0 + (-verdict[0]).exp()),
-        error: verdict[1].exp(),
+impl Placer {
+    /// One that reads `model`.
+    pub(crate) fn new(model: &[u8], reach: f32) -> Self {
+        Self { network: Network::new(model, LANDMARK_SHAPE), reach }
+    }
+
+    /// Landmarks of the palm that lies about where `around` says.
+    pub(crate) fn look(&mut self, picture: &Raster, around: &Square, view: View) -> Landmarks {
+        let (centre, side) = (around.at(0.5, 0.5), around.side());
+        let down = around.down.unit();
+        let right = down.turned() * if view == View::Plain { -1.0 } else { 1.0 };
+        let step = side * self.reach / LANDMARK_SIDE as f32;
+        let middle = (LANDMARK_SIDE - 1) as f32 / 2.0;
+        let in_picture = |at: Point| centre + (right * (at.x - middle) + down * (at.y - middle)) * step;
+        let pixels = Zeroizing::new(picture.sampled(step, LANDMARK_SIDE, in_picture));
+        let outputs = self.network.run(&standardized(&pixels));
+        let (heats, verdict) = (&outputs[0], &outputs[1]);
+        let points: [Point; POINTS] =
+            std::array::from_fn(|i| in_picture(mean_place(&heats[i * CELLS * CELLS..(i + 1) * CELLS * CELLS])));
+        let [index_middle, middle_ring, ring_little, a, b, c, d, palm] = points;
+        Landmarks {
+            valleys: [index_middle, middle_ring, ring_little],
+            corners: [a, b, c, d],
+            centre: palm,
+            chance: 1.0 / (1.0 + (-verdict[0]).exp()),
+            error: verdict[1].exp(),
+        }
     }
 }
 

@@ -78,7 +78,8 @@ pub(crate) fn standardized(pixels: &[Option<f32>]) -> Zeroizing<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hand::{FINDER, FINDER_SHAPE, LANDMARK_SHAPE, LANDMARKS};
+    use crate::hand::{CLOSE_LANDMARKS, FINDER, FINDER_SHAPE, LANDMARKS};
+    use crate::landmarks::LANDMARK_SHAPE;
 
     /// The picture that `training/landmarks/export.py` made PyTorch's outputs of.
     fn waves(side: usize) -> Vec<f32> {
@@ -108,8 +109,9 @@ mod tests {
     }
 
     #[test]
-    fn the_landmark_network_says_what_it_said_in_training() {
+    fn the_landmark_networks_say_what_they_said_in_training() {
         agrees(LANDMARKS, LANDMARK_SHAPE, include_str!("../models/palm-landmarks-1.json"));
+        agrees(CLOSE_LANDMARKS, LANDMARK_SHAPE, include_str!("../models/palm-landmarks-close-1.json"));
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub(crate) const WEB_ROUNDING_MM: f32 = 3.0;
 pub(crate) const APART_DEGREES: f32 = 18.0;
 /// Millimetres from its place between fingers apart up to which a valley counts as seen. Further off, fingers touch.
 pub(crate) const WEB_MISS_MM: f32 = 1.0;
+/// Millimetres above its deepest point up to which the outline between two fingers counts as their valley's floor.
+pub(crate) const FLOOR_MM: f32 = 1.0;
 /// Where the wrist begins.
 pub(crate) const WRIST_Y: f32 = 60.0;
 /// Middle of the hand's length, which the presentation's offset places.

@@ -2,7 +2,7 @@
 
 use crate::anatomy::{Anatomy, Finger};
 use crate::math::Point;
-use crate::parameters::{APART_DEGREES, PALM_ROUNDING, WEB_MISS_MM, WEB_ROUNDING_MM, WRIST_Y};
+use crate::parameters::{APART_DEGREES, FLOOR_MM, PALM_ROUNDING, WEB_MISS_MM, WEB_ROUNDING_MM, WRIST_Y};
 use crate::presentation::Presentation;
 
 /// An anatomy with its fingers set.
@@ -108,18 +108,18 @@ impl<'a> Pose<'a> {
         std::array::from_fn(|gap| self.valley(gap))
     }
 
-    /// The outline's deepest point between fingers `gap` and `gap + 1`. Where they touch, it lies where it would if they
-    /// parted: at their web, and not where the outline first shows a gap.
+    /// The middle of the outline's floor between fingers `gap` and `gap + 1`. Where they touch, it lies where it would if
+    /// they parted: at their web, and not where the outline first shows a gap.
     pub(crate) fn valley(&self, gap: usize) -> Point {
         let here = self.web(gap);
-        let seen = self.deepest(gap);
+        let seen = self.floor(gap);
         if gap == 0 {
             return seen.unwrap_or(here.middle);
         }
         let apart = self.apart(gap);
         let there = apart.web(gap);
-        let at_web = apart.deepest(gap).map_or(here.middle, |deepest| {
-            let off = deepest - there.middle;
+        let at_web = apart.floor(gap).map_or(here.middle, |floor| {
+            let off = floor - there.middle;
             here.middle
                 + here.outwards * off.dot(there.outwards)
                 + here.outwards.quarter_turn() * off.dot(there.outwards.quarter_turn())
@@ -127,18 +127,25 @@ impl<'a> Pose<'a> {
         seen.filter(|&seen| (seen - at_web).length() <= WEB_MISS_MM).unwrap_or(at_web)
     }
 
-    /// The outline's deepest point between two fingers, seen from between their tips; none if no gap is open.
-    fn deepest(&self, gap: usize) -> Option<Point> {
+    /// The middle of what is deepest of the outline between two fingers, seen from between their tips; none if no gap is
+    /// open. Not the deepest point: the floor of a wide valley is almost flat, and which of its ends is the deeper changes
+    /// with every degree between the fingers.
+    fn floor(&self, gap: usize) -> Option<Point> {
         let Web { middle, outwards } = self.web(gap);
-        let aside = outwards.quarter_turn();
         let (outset, reach) = if gap == 0 { (30.0, 22) } else { (22.0, 12) };
-        let depth = |p: Point| -(p - middle).dot(outwards);
-        (-reach..=reach)
-            .filter_map(|step| self.inwards(middle + outwards * outset + aside * (step as f32 * 0.5), -outwards))
-            .fold(None, |deepest: Option<Point>, p| match deepest {
-                Some(old) if depth(old) >= depth(p) => Some(old),
-                _ => Some(p),
-            })
+        let seen = |across: f32| self.inwards(middle + outwards * outset + outwards.quarter_turn() * across, -outwards);
+        let depths: Vec<(f32, f32)> = (-reach..=reach)
+            .map(|step| step as f32 * 0.5)
+            .filter_map(|across| Some((across, -(seen(across)? - middle).dot(outwards))))
+            .collect();
+        let deepest = depths.iter().map(|(_, depth)| *depth).reduce(f32::max)?;
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for (across, depth) in depths {
+            let share = ((depth - deepest) / FLOOR_MM).exp();
+            sum += across * share;
+            weight += share;
+        }
+        seen(sum / weight)
     }
 
     fn web(&self, gap: usize) -> Web {
@@ -207,9 +214,8 @@ mod tests {
                 let places: Vec<Point> = (-35..65).map(|step| valleys(step)[gap]).collect();
                 let furthest = places.windows(2).map(|pair| (pair[1] - pair[0]).length()).fold(0.0, f32::max);
                 let range = (places[0] - places[99]).length();
-                // The floor of a wide valley is flat: its deepest point wanders there.
                 assert!(
-                    furthest < 5.0 && range < 12.0,
+                    furthest < 1.5 && range < 9.0,
                     "person {person}, gap {gap}: {furthest} at once, {range} in all"
                 );
             }

@@ -12,7 +12,8 @@ pub struct HandTruth {
     pub position: Position,
     /// Finger tips: thumb, index, middle, ring, little.
     pub finger_tips: [Point; 5],
-    /// Valleys, on the hand's boundary: thumb-index, index-middle, middle-ring, ring-little.
+    /// Valleys, on the hand's boundary, at the middle of each one's floor: thumb-index, index-middle, middle-ring,
+    /// ring-little.
     pub valleys: [Point; 4],
     /// Corners of the palm square, as [`PALM_SQUARE_SIDE`](crate::parameters::PALM_SQUARE_SIDE) defines it: at the
     /// fingers on the little finger's side, at the fingers on the thumb's side, at the wrist on the thumb's side, at

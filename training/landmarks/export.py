@@ -10,13 +10,13 @@ import onnxruntime
 import torch
 
 import measure
-from hands import FINDER_SIDE, LANDMARK_SIDE, POINTS
+from hands import FINDER_SIDE, LANDMARK_SIDE, LOOKS, POINTS
 from model import Finder, Landmarks
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["finder", "landmarks"])
+    parser.add_argument("what", choices=["finder", *LOOKS])
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--held-out", type=Path, default="runs/held-out.bin")

@@ -15,8 +15,10 @@ NUMBERS = 22  # landmarks of a layer
 SQUARE_SIDE, SQUARE_GAP, CENTRE_WEIGHT, MIDDLE_VALLEY_WEIGHT = 1.5, 0.2, 0.25, 0.5
 
 FINDER_SIDE = 128  # the finder's picture: the whole frame
-LANDMARK_SIDE = 112  # the landmark network's: the palm with its surroundings
-LANDMARK_REACH = 2.2  # how many palm squares that is across
+LANDMARK_SIDE = 112  # the landmark networks': the palm with its surroundings
+# How many palm squares that is across, and how often it lies as far askew as the finder may leave it; otherwise as a look
+# before does.
+LOOKS = {"landmarks": (2.2, 0.5), "close-landmarks": (1.75, 0.12)}
 # Points: index-middle, middle-ring, ring-little valley; the square's corners (little and thumb side at the fingers,
 # thumb and little side at the wrist); the palm's centre.
 POINTS = 8
@@ -409,15 +411,16 @@ class Views:
             hand[1] += top
         return whole, np.array(hands, np.float32).reshape(-1, 6)
 
-    def palm(self, dice):
-        """What the landmark network sees; its points in pixels, and whether it is a palm as it should lie."""
+    def palm(self, dice, what):
+        """What a landmark network sees; its points in pixels, and whether it is a palm as it should lie."""
         size = LANDMARK_SIDE
         picture = self.backgrounds(dice, size, size)
-        side, kind = size / LANDMARK_REACH, dice.random()
-        wide = dice.random() < 0.5
-        degrees = dice.uniform(-30, 30) if wide else dice.normal(0, 3)
-        grow = math.exp(dice.uniform(-0.28, 0.28) if wide else dice.normal(0, 0.04))
-        shift = dice.uniform(-0.18, 0.18, 2) if wide else dice.normal(0, 0.025, 2)
+        reach, often = LOOKS[what]
+        side, kind = size / reach, dice.random()
+        askew = dice.random() < often
+        degrees = dice.uniform(-30, 30) if askew else dice.normal(0, 3)
+        grow = math.exp(dice.uniform(-0.28, 0.28) if askew else dice.normal(0, 0.04))
+        shift = dice.uniform(-0.18, 0.18, 2) if askew else dice.normal(0, 0.025, 2)
         good, hand = kind > 0.22, None
         if kind < 0.05 and dice.random() < 0.5:
             face(picture, dice)

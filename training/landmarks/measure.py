@@ -3,11 +3,9 @@
 import numpy as np
 import torch
 
-from hands import LANDMARK_REACH, LANDMARK_SIDE, POINTS, Pool, Views
+from hands import LANDMARK_SIDE, LOOKS, POINTS, Pool, Views
 from model import CELL, expectation
 from stream import one
-
-SIDE = LANDMARK_SIDE / LANDMARK_REACH
 
 
 def held_out(pool, what, count, seed=4711):
@@ -21,6 +19,13 @@ def outputs(network, pictures):
     network.eval()
     parts = [network(pictures[i : i + 64]) for i in range(0, len(pictures), 64)]
     return torch.cat(parts) if torch.is_tensor(parts[0]) else [torch.cat(column) for column in zip(*parts)]
+
+
+def measured(network, what, pictures, labels):
+    """A network's figures by their names."""
+    if what == "finder":
+        return finder(network, pictures, labels)
+    return landmarks(network, LANDMARK_SIDE / LOOKS[what][0], pictures, labels)
 
 
 def finder(network, pictures, hands, threshold=0.4):
@@ -48,13 +53,13 @@ def finder(network, pictures, hands, threshold=0.4):
     return {"found": hits / max(found, 1), "surplus": surplus / len(out)}
 
 
-def landmarks(network, pictures, labels):
+def landmarks(network, side, pictures, labels):
     """Errors in shares of the palm's breadth (the square is about 0.74 of it), and how often the verdict is right."""
     heat, verdict = outputs(network, pictures)
     points, good = labels[:, :-1].reshape(-1, POINTS, 2), labels[:, -1] > 0.5
     place, _ = expectation(heat)
     inside = ((points > 1) & (points < LANDMARK_SIDE - 2)).all(2)
-    error = (place - points).norm(dim=2) / SIDE * 0.74
+    error = (place - points).norm(dim=2) / side * 0.74
     worst = error[:, :3].max(1).values
     whole = good & inside.all(1)
     seen = torch.sigmoid(verdict[:, 0]) > 0.5

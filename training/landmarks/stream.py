@@ -18,7 +18,7 @@ def one(views, what, dice):
         rows = np.zeros((HANDS_MAX, 6), np.float32)
         rows[: len(hands)] = hands
         return picture, rows
-    picture, points, good = views.palm(dice)
+    picture, points, good = views.palm(dice, what)
     return picture, np.r_[points.ravel(), good].astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Trains the hand finder or the landmark network on made-up hands. One command, resumable: see README.md."""
+"""Trains the hand finder or a landmark network on made-up hands. One command, resumable: see README.md."""
 
 import argparse
 import csv
@@ -20,7 +20,7 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import measure
-from hands import LANDMARK_REACH, LANDMARK_SIDE, POINTS, render
+from hands import LANDMARK_SIDE, LOOKS, POINTS, render
 from kept import load
 from logbook import append
 from model import Finder, Landmarks, finder_loss, landmark_loss
@@ -29,7 +29,7 @@ from stream import Stream
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["finder", "landmarks"])
+    parser.add_argument("what", choices=["finder", *LOOKS])
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, log and curves")
     parser.add_argument("--synth", type=Path, default="../../target/release/volar-synth", help="the volar-synth program")
     parser.add_argument("--pool", type=Path, default="runs/train.bin", help="rendered hands; made if missing")
@@ -72,7 +72,8 @@ def loss_of(network, what, pictures, labels):
     if what == "finder":
         heat, rest = finder_loss(network(pictures), [rows[rows[:, 5] > 0] for rows in labels])
         return heat + 2.0 * rest
-    parts = landmark_loss(*network(pictures), labels[:, :-1].reshape(-1, POINTS, 2), labels[:, -1], LANDMARK_SIDE / LANDMARK_REACH)
+    points, good, side = labels[:, :-1].reshape(-1, POINTS, 2), labels[:, -1], LANDMARK_SIDE / LOOKS[what][0]
+    parts = landmark_loss(*network(pictures), points, good, side)
     return 0.3 * parts["place"] + parts["heat"] + parts["palm"] + 0.2 * parts["own"]
 
 
@@ -100,7 +101,7 @@ def main():
     held_out = measure.held_out(options.held_out, options.what, 768)
     if options.begin_with and seen == 0:
         load(network, options.begin_with, next(stream)[0])
-        print(json.dumps(getattr(measure, options.what)(network, *held_out)))
+        print(json.dumps(measure.measured(network, options.what, *held_out)))
     losses, since, started = [], 0, time.time()
     while seen < options.pictures:
         pictures, labels = next(stream)
@@ -118,7 +119,7 @@ def main():
         if since >= options.check or seen >= options.pictures:
             row = {"seen": seen, "loss": float(np.mean(losses)), "rate": rate_at(seen, options)}
             row["per second"] = since / (time.time() - started)
-            row |= getattr(measure, options.what)(network, *held_out)
+            row |= measure.measured(network, options.what, *held_out)
             append(log, row)
             curves(log, options.out / "curves.png")
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "seen": seen}
