@@ -111,7 +111,7 @@ pub(crate) const EDGES_MIN: usize = 12;
 /// Hands with edges less sudden move.
 pub(crate) const SHARPNESS_MIN: f32 = 0.3;
 /// The valley line of a palm that faces the sensor with its fingers apart, in distances from there to the palm's centre.
-pub(crate) const OPEN_RATIO: f32 = 0.88;
+pub(crate) const OPEN_RATIO: f32 = 0.84;
 /// Valley lines shorter than this, in usual ones, are those of palms turned by 35 degrees or more about their length. Of
 /// 40 people's good presentations all reach .86; of turned palms and closed fingers four in five stay below .82.
 pub(crate) const OPENNESS_MIN: f32 = 0.82;

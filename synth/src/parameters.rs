@@ -16,9 +16,9 @@ pub const CROP_SIDE_MIN: usize = 32;
 pub const CROP_SIDE_MAX: usize = 512;
 
 /// Side of the palm square, in widths of the line from the index-middle to the ring-little valley.
-pub const PALM_SQUARE_SIDE: f32 = 1.5;
+pub const PALM_SQUARE_SIDE: f32 = 1.57;
 /// Gap between that line and the palm square's upper side, in the same widths.
-pub const PALM_SQUARE_GAP: f32 = 0.2;
+pub const PALM_SQUARE_GAP: f32 = 0.21;
 
 /// Standard deviation of a hand's overall size about the average of 1 (both sexes together).
 pub(crate) const SIZE_DEVIATION: f32 = 0.05;
@@ -187,7 +187,7 @@ pub(crate) const CROP_SURFACE_STEP_MM: f32 = 3.2;
 /// Blur in pixels that bilinear interpolation amounts to, averaged over places between pixels.
 pub(crate) const RESAMPLING_BLUR: f32 = 0.41;
 
-/// Side of the palm square in millimetres, for crops at training size: [`PALM_SQUARE_SIDE`] of a valley line of 42 mm.
+/// Side of the palm square in millimetres, for crops at training size: [`PALM_SQUARE_SIDE`] of a valley line of 40 mm.
 pub(crate) const PALM_MM: f32 = 63.0;
 /// Middle of that square on the palm's skin.
 pub(crate) const TEXTURE_CENTRE: (f32, f32) = (0.0, 4.0);

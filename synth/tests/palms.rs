@@ -48,7 +48,7 @@ fn crops_have_the_same_pixels_on_every_machine() {
 }
 
 /// Fixed by an x86-64 build (FNV-1a).
-const CROP_HASH: u64 = 15_113_913_843_943_388_787;
+const CROP_HASH: u64 = 10_350_797_045_319_909_527;
 
 #[test]
 fn a_palm_looks_like_itself_and_no_other() {
