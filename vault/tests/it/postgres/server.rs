@@ -82,14 +82,17 @@ impl Server {
     pub(crate) fn kill(&self) {
         let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("running");
         let pid: i32 = pid.lines().next().and_then(|line| line.parse().ok()).expect("a process id");
+        let signal = |victim: i32, signal| {
+            if let Some(pid) = rustix::process::Pid::from_raw(victim) {
+                // Some may have ended by themselves since.
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+        };
+        // First, so that it makes no child that nobody knows of and that would keep its memory from the next server.
+        signal(pid, rustix::process::Signal::STOP);
         let mut victims = vec![pid];
         victims.extend(children(pid));
-        for victim in &victims {
-            if let Some(pid) = rustix::process::Pid::from_raw(*victim) {
-                // Some may have ended by themselves since.
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-        }
+        victims.iter().for_each(|victim| signal(*victim, rustix::process::Signal::KILL));
         let end = Instant::now() + ANSWER_TIME_MAX;
         while victims.iter().any(|pid| Path::new(&format!("/proc/{pid}/stat")).exists() && !is_dead(*pid)) {
             assert!(Instant::now() < end, "a killed process lives on");
