@@ -106,7 +106,7 @@ pub(crate) const WEB_ROUNDING_MM: f32 = 3.0;
 pub(crate) const APART_DEGREES: f32 = 18.0;
 /// Millimetres from its place between fingers apart up to which a valley counts as seen. Further off, fingers touch.
 pub(crate) const WEB_MISS_MM: f32 = 1.0;
-/// Millimetres above its deepest point up to which the outline between two fingers counts as their valley's floor.
+/// Millimetres above its deepest point at which the outline between two fingers counts for 1/e as their valley's floor.
 pub(crate) const FLOOR_MM: f32 = 1.0;
 /// Where the wrist begins.
 pub(crate) const WRIST_Y: f32 = 60.0;

@@ -5,7 +5,8 @@
 //! one lock a partition for every statement.) On a distributed PostgreSQL the column to distribute by is `key`: it is in
 //! every primary key and in every statement's condition, and its hash spreads one tenant's rows over every shard, which
 //! the tenant's name, the key's leading part, would not. Ranges are read in order from all shards; `writer`, `writers`
-//! and `schema` stay where the vault connects ([`spread`](super::spread)). Nothing here uses sequences, triggers, notifications or foreign keys.
+//! and `schema` stay where the vault connects ([`spread`](super::spread)). Nothing here uses sequences, triggers,
+//! notifications or foreign keys.
 
 use tokio_postgres::{Client, Error};
 
